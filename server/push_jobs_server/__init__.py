@@ -1,0 +1,1 @@
+"""The push-jobs server: HTTP API, job engine, node sessions and store."""

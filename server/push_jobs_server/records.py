@@ -1,0 +1,162 @@
+"""The plain records that the parts of the server hand to each other.
+
+Nothing here acts: HTTP threads, engine and store share these shapes and nothing else.
+Times are seconds since the epoch (float, UTC) unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Mapping, Optional, Tuple, Union
+
+from push_jobs_wire.states import JobStatus, NodeStatus
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """What a caller asked for, checked and with every default filled in (pushy-api 4.3)."""
+
+    org: str
+    command: str
+    nodes: Tuple[str, ...]
+    quorum: int
+    run_timeout: int
+    requestor: str
+    requestor_kind: str
+    user: Optional[str] = None
+    dir: Optional[str] = None
+    env: Optional[Mapping[str, str]] = None
+    file: Optional[str] = None
+    capture: bool = False
+    request_key: Optional[str] = None
+    """Identifies the signed request: the same key again means the same job, never a second one."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a node said about the end of its part; all of it may be unknown (old agents say little)."""
+
+    exit_code: Optional[int] = None
+    signal: Optional[int] = None
+    reason: Optional[str] = None
+    started_at: Optional[float] = None
+    ended_at: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class JobNode:
+    """One node's part in a job; ``late`` is a result that came after the node was given up."""
+
+    status: NodeStatus = NodeStatus.NEW
+    outcome: Outcome = Outcome()
+    late_status: Optional[NodeStatus] = None
+    late: Optional[Outcome] = None
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job as it is stored."""
+
+    id: str
+    request: JobRequest
+    status: JobStatus
+    created_at: float
+    updated_at: float
+    voting_deadline: float
+    run_deadline: Optional[float] = None
+    nodes: Mapping[str, JobNode] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Leave for one CURVE key to connect as one node, until it expires."""
+
+    curve_key: str
+    org: str
+    node: str
+    expires_at: float
+
+
+# What the engine asks the writer to store. One list of changes is one transaction.
+
+
+@dataclass(frozen=True)
+class JobCreated:
+    job: JobRecord
+
+
+@dataclass(frozen=True)
+class JobChanged:
+    job_id: str
+    status: JobStatus
+    updated_at: float
+    run_deadline: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class NodeChanged:
+    job_id: str
+    node: str
+    status: NodeStatus
+    outcome: Outcome = Outcome()
+
+
+@dataclass(frozen=True)
+class LateResult:
+    job_id: str
+    node: str
+    status: NodeStatus
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class OutputStored:
+    """Captured output; the first report of a node wins."""
+
+    job_id: str
+    node: str
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(frozen=True)
+class GrantStored:
+    grant: Grant
+
+
+@dataclass(frozen=True)
+class SessionKeyStored:
+    org: str
+    node: str
+    key: bytes
+
+
+Change = Union[
+    JobCreated, JobChanged, NodeChanged, LateResult, OutputStored, GrantStored, SessionKeyStored
+]
+
+
+# What the engine answers to HTTP threads.
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """A node as operators see it: ``online`` while its heartbeats count, ``available`` for jobs."""
+
+    name: str
+    online: bool
+    available: bool
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    incarnation_id: str
+    nodes_online: int
+    jobs: Tuple[str, ...]
+
+
+class Busy(Exception):
+    """Raised when a request can't be accepted now: a queue is full or the store does not take writes.
+
+    Nothing was started; the caller may try again (503).
+    """

@@ -1,0 +1,1 @@
+"""The push-jobs command line and a small Python client library."""
