@@ -103,20 +103,28 @@ class NodeChanged:
 
 @dataclass(frozen=True)
 class LateResult:
+    """A result of a node whose part was over already; kept beside its status, the first one only.
+
+    ``org`` is given when the engine does not hold the job any more: nothing is stored then unless
+    a job of that organization has this id and node, with another final status.
+    """
+
     job_id: str
     node: str
     status: NodeStatus
     outcome: Outcome
+    org: Optional[str] = None
 
 
 @dataclass(frozen=True)
 class OutputStored:
-    """Captured output; the first report of a node wins."""
+    """Captured output; the first report of a node wins. ``org`` as for ``LateResult``."""
 
     job_id: str
     node: str
     stdout: bytes
     stderr: bytes
+    org: Optional[str] = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,158 @@
+"""The command line of the agent: `pushy-client`, `push-jobs-client` and `ctl-pushy-client`.
+
+Reads options and settings, checks them, and hands over to the service. Source: operator-surfaces
+2.1, 9.2. Everything heavier than that is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Any, Dict, List, NoReturn, Optional, Sequence
+
+from push_jobs_agent import config as settings
+from push_jobs_agent import exit_codes, logs
+from push_jobs_agent.config import Config
+from push_jobs_agent.version import VERSION
+from push_jobs_wire.errors import PushJobsError
+from push_jobs_wire.settings import SettingsError
+
+PROGRAM = "pushy-client"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(exit_codes.CONFIG, f"{self.prog}: {message}\n")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the agent; returns its exit code."""
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:
+        return exit_codes.INTERRUPTED[signal.SIGINT]
+
+
+def _main(argv: Optional[Sequence[str]]) -> int:
+    signal.signal(signal.SIGTERM, _interrupt)
+    options = _parser().parse_args(_dashed(sys.argv[1:] if argv is None else argv))
+    try:
+        config = settings.load(options.config, _given(options))
+        return _check(config) if options.check else _serve(config)
+    except SettingsError as error:
+        for problem in error.problems:
+            print(f"{error.source}: {problem}", file=sys.stderr)
+        return exit_codes.CONFIG
+    except PushJobsError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return exit_codes.UNEXPECTED
+    except Exception as error:
+        text = f"unexpected {type(error).__name__}: {error}; please report this"
+        print(f"{PROGRAM}: {text} (log level debug shows where)", file=sys.stderr)
+        logs.log("debug", text, {"where": traceback.format_exc()})
+        return exit_codes.UNEXPECTED
+
+
+def _interrupt(number: int, _: Optional[FrameType]) -> NoReturn:
+    sys.exit(exit_codes.INTERRUPTED[number])
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Runs on a node: takes jobs from a push jobs server and runs what its own "
+        "whitelist allows. Stays in the foreground. Long options may be written with - or _.",
+    )
+    add = parser.add_argument
+    add("-c", "--config", metavar="PATH", help="settings file (default: first of %s)" % _searched())
+    add("-l", "--log-level", metavar="LEVEL", help="debug, info, warn, error or fatal")
+    add("-L", "--logfile", metavar="PATH", help="log file (default: standard output)")
+    add("-N", "--node-name", metavar="NAME", help="name of this node (default: full host name)")
+    add("-S", "--server", metavar="URL", help="server address with /organizations/ORG")
+    add("-k", "--client-key", metavar="PATH", help="private key of this node")
+    add("-d", "--file-dir", metavar="DIR", help="where files that come with jobs are stored")
+    add("-M", "--max-body-size", metavar="BYTES", help="largest message the agent sends")
+    add("--allow-unencrypted", action="store_true", default=None, help="accept a plain server")
+    add("--whitelist", metavar="PATH", help="commands that jobs may run here")
+    add("--check", action="store_true", help="check settings and whitelist, start nothing")
+    version = f"{PROGRAM} {VERSION}"
+    add("-v", "--version", action="version", version=version, help="show the version and exit")
+    return parser
+
+
+def _searched() -> str:
+    names = [name + suffix for name in settings.FILE_NAMES for suffix in settings.SUFFIXES]
+    return f"{', '.join(names)} in {settings.CONFIG_DIR}"
+
+
+def _dashed(argv: Sequence[str]) -> List[str]:
+    """Old scripts write long options with underscores."""
+    return [_dashed_option(word) if word.startswith("--") else word for word in argv]
+
+
+def _dashed_option(word: str) -> str:
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") + equals + value
+
+
+def _given(options: argparse.Namespace) -> Dict[str, Any]:
+    size = options.max_body_size
+    return {
+        "log_level": options.log_level,
+        "log_location": options.logfile,
+        "node_name": options.node_name,
+        "chef_server_url": options.server,
+        "client_key": options.client_key,
+        "file_dir": options.file_dir,
+        "max_body_size": int(size) if size is not None and size.isdecimal() else size,
+        "allow_unencrypted": options.allow_unencrypted,
+        "whitelist": options.whitelist,
+    }
+
+
+def _check(config: Config) -> int:
+    """Print everything that is wrong with settings, files and whitelist."""
+    from push_jobs_agent.runner import whitelist
+    from push_jobs_agent.runner.errors import WhitelistError
+
+    _print_notes(config)
+    problems = settings.file_problems(config)
+    try:
+        names = len(whitelist.load(config["whitelist"]).names)
+    except WhitelistError as error:
+        problems.extend(error.problems)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        return exit_codes.CONFIG
+    source = config.source or "no settings file"
+    print(f"{source}: no mistake found; {names} entries in {config['whitelist']} can be run")
+    return exit_codes.OK
+
+
+def _print_notes(config: Config) -> None:
+    for note in config.notes:
+        print(f"{config.source}: {note}", file=sys.stderr)
+
+
+def _serve(config: Config) -> int:
+    from push_jobs_agent import startup
+    from push_jobs_agent.runner.spool import read_output
+    from push_jobs_agent.runner_keeper import RunnerKeeper
+    from push_jobs_agent.service import Service
+    from push_jobs_agent.transports.zeromq import ZeroMQTransport
+
+    with startup.prepared(config):
+        service = Service(
+            config,
+            VERSION,
+            ZeroMQTransport(),
+            RunnerKeeper(config),
+            read_output,
+            interactive=sys.stdin is not None and sys.stdin.isatty(),
+        )
+        return service.run()

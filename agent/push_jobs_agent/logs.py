@@ -1,0 +1,77 @@
+"""Log lines of the agent: `key=value` text or JSON, always with the node's name."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import Any, Dict, Mapping, Optional
+
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+    "fatal": logging.CRITICAL,
+}
+
+_LOGGER = logging.getLogger("push_jobs_agent")
+_BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:/+@-")
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, node: str, as_json: bool) -> None:
+        super().__init__()
+        self._node = node
+        self._as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: Dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "level": record.levelname.lower(),
+            "node": self._node,
+            "event": record.getMessage(),
+        }
+        fields.update(getattr(record, "fields", {}))
+        if self._as_json:
+            return json.dumps(fields)
+        return " ".join(f"{name}={_text(value)}" for name, value in fields.items())
+
+
+def _text(value: Any) -> str:
+    """A value in one line without surprises: anything but plain signs is quoted and escaped."""
+    text = str(value)
+    return text if text and _BARE.issuperset(text) else json.dumps(text)
+
+
+def set_up(node: str, level: str, path: Optional[str], as_json: bool) -> None:
+    """Send log lines to a file, or to standard output. Called again it opens the file again.
+
+    Raises OSError when the file cannot be opened; the old destination stays then.
+    """
+    handler: logging.Handler = logging.StreamHandler(sys.stdout)
+    if path is not None:
+        handler = logging.FileHandler(path)
+    handler.setFormatter(_Formatter(node, as_json))
+    for old in list(_LOGGER.handlers):
+        _LOGGER.removeHandler(old)
+        if isinstance(old, logging.FileHandler):
+            old.close()
+    # A full disk or a closed pipe must not end the agent, nor show a traceback.
+    logging.raiseExceptions = False
+    _LOGGER.addHandler(handler)
+    _LOGGER.setLevel(LEVELS[level])
+    _LOGGER.propagate = False
+
+
+def reopen() -> None:
+    """Let go of the log file, which may have been rotated; the next line opens it by its name."""
+    for handler in _LOGGER.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.close()
+
+
+def log(level: str, text: str, fields: Optional[Mapping[str, Any]] = None) -> None:
+    """Write a line; ``level`` is debug, info, warning, error or critical."""
+    _LOGGER.log(getattr(logging, level.upper()), text, extra={"fields": fields or {}})

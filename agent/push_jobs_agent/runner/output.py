@@ -1,0 +1,124 @@
+"""Bounded output: the head and the tail are kept, one mark line tells what was between them.
+
+On disk a channel is its head (``stdout``) and, once that is full, numbered pieces of the tail
+(``stdout.1``, ``stdout.2``, ...) of which the last two stay. Files only ever grow, so whatever
+moment the runner dies at, what is there can be read. No process and no socket in here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
+
+DEFAULT_LIMIT = 1 << 20
+"""Bytes kept of each channel."""
+
+MARK = b"\n[... %d bytes left out ...]\n"
+_MARKED = re.compile(rb"\n\[\.\.\. ([0-9]{1,18}) bytes left out \.\.\.\]\n")
+
+
+def bound(data: bytes, limit: int) -> bytes:
+    """``data`` in at most ``limit`` bytes: head, mark and tail when it is longer.
+
+    A mark that is in the middle already is taken into the new one. Nothing fits into a limit that
+    is smaller than a mark.
+    """
+    if len(data) <= limit:
+        return data
+    room = limit - len(MARK % (len(data) + 10**18))
+    if room <= 0:
+        return b""
+    head, tail = room // 2, len(data) - (room - room // 2)
+    earlier = _MARKED.search(data, head, tail)
+    left_out = tail - head
+    if earlier:
+        left_out += int(earlier[1]) - len(earlier[0])
+    return data[:head] + MARK % left_out + data[tail:]
+
+
+class Channel:
+    """Takes one channel of a job to disk.
+
+    Args:
+        path: of the head; must not exist yet.
+        limit: bytes that are kept in the end; on disk up to half of it more.
+    """
+
+    def __init__(self, path: str, limit: int) -> None:
+        self._path = path
+        self._room = limit // 2
+        self._piece = limit - limit // 2
+        self._number = 0
+        self._fd = _create(path)
+        self.problem: Optional[str] = None
+
+    def feed(self, data: bytes) -> None:
+        """Keep ``data``; when the disk does not take it, it is lost and ``problem`` says so."""
+        rest = memoryview(data)
+        try:
+            while rest:
+                if not self._room:
+                    self._turn_over()
+                size = os.write(self._fd, rest[: self._room])
+                self._room -= size
+                rest = rest[size:]
+        except OSError as error:
+            self.problem = f"output was lost: {error.strerror}"
+
+    def _turn_over(self) -> None:
+        """Begin the next piece of the tail; the one before the current is not needed any more."""
+        fresh = _create(f"{self._path}.{self._number + 1}")
+        os.close(self._fd)
+        self._fd, self._room = fresh, self._piece
+        self._number += 1
+        if self._number > 2:
+            os.unlink(f"{self._path}.{self._number - 2}")
+
+    def close(self) -> None:
+        """Nothing more will come; bringing it to the disk itself is the spool's business."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _create(path: str) -> int:
+    return os.open(
+        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
+    )
+
+
+def read_channel(path: str) -> bytes:
+    """What is kept of an ended channel, with the mark where something was left out."""
+    head = _read(path)
+    number = max(_pieces(path), default=0)
+    if number < 2:
+        return head + (_read(f"{path}.1") if number else b"")
+    before, last = _read(f"{path}.{number - 1}"), _read(f"{path}.{number}")
+    left_out = (number - 2) * len(before) + len(last)
+    tail = (before + last)[len(last) :]
+    return head + (MARK % left_out if left_out else b"") + tail
+
+
+def _pieces(path: str) -> list[int]:
+    folder, name = os.path.split(path)
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return [
+        int(other[len(name) + 1 :])
+        for other in names
+        if other.startswith(name + ".") and other[len(name) + 1 :].isdigit()
+    ]
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""

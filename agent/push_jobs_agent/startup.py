@@ -1,0 +1,98 @@
+"""What the agent makes sure of before it serves: log, whitelist, state folder, being the only one.
+
+Everything that is wrong here is a mistake in the settings, named with its key.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from typing import Iterator, List
+
+from push_jobs_agent import logs
+from push_jobs_agent.config import Config
+from push_jobs_agent.errors import AgentError
+from push_jobs_agent.runner import whitelist
+from push_jobs_agent.runner.errors import WhitelistError
+from push_jobs_agent.runner_keeper import SOCKET_NAME
+from push_jobs_wire.settings import SettingsError
+
+LOCK_NAME = "session.lock"
+LONGEST_SOCKET_PATH = 107
+"""Bytes; the kernel takes no more."""
+
+
+@contextmanager
+def prepared(config: Config) -> Iterator[None]:
+    """Make everything ready for the agent, and hold its lock inside the block.
+
+    Raises SettingsError that names all mistakes, or AgentError when another agent is at work.
+    """
+    problems = [*_log_problems(config), *_folder_problems(config), *_whitelist_problems(config)]
+    if problems:
+        raise SettingsError(config.source or "settings", problems)
+    lock = _lock(config["state_dir"])
+    try:
+        for note in config.notes:
+            logs.log("warning", note, {"file": config.source})
+        if config["start_runner"]:
+            logs.log(
+                "info", "session and runner run as one user; a service manager can keep them apart"
+            )
+        yield
+    finally:
+        os.close(lock)
+
+
+def _log_problems(config: Config) -> List[str]:
+    path = config["log_location"]
+    try:
+        as_json = config["log_format"] == "json"
+        logs.set_up(config.node_name, config["log_level"], path, as_json)
+    except OSError as error:
+        return [f"log_location: {path} cannot be written: {error.strerror}"]
+    return []
+
+
+def _folder_problems(config: Config) -> List[str]:
+    folder = config["state_dir"]
+    if len(os.fsencode(os.path.join(folder, SOCKET_NAME))) > LONGEST_SOCKET_PATH:
+        return [f"state_dir: {folder} is too long a path for a socket in it"]
+    try:
+        if not os.path.isdir(folder):
+            # Jobs of other users have to pass through to reach their own files below it.
+            os.makedirs(folder)
+            os.chmod(folder, 0o711)
+    except OSError as error:
+        return [f"state_dir: {folder} cannot be made: {error.strerror}"]
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return [f"state_dir: {folder} cannot be written"]
+    return []
+
+
+def _whitelist_problems(config: Config) -> List[str]:
+    """A runner of our own would not start with it; somebody else's is somebody else's business."""
+    if not config["start_runner"]:
+        return []
+    try:
+        whitelist.load(config["whitelist"])
+    except WhitelistError as error:
+        return error.problems
+    return []
+
+
+def _lock(folder: str) -> int:
+    path = os.path.join(folder, LOCK_NAME)
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise AgentError(f"{path} cannot be made: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise AgentError(
+            f"another agent uses {folder}; stop it, or give this one a state_dir of its own"
+        ) from None
+    return lock

@@ -1,0 +1,3 @@
+"""The agent's version, kept here because asking the installed package costs 3 MiB of memory."""
+
+VERSION = "0.1.0"

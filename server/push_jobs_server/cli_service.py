@@ -1,0 +1,86 @@
+"""``push-jobs-server run|check-config|show-config|migrate``: the server and its settings."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import click
+import yaml
+
+from push_jobs_server import settings
+from push_jobs_server.cli_support import CommandError, data_dir_of, examples, notice
+
+
+@click.command("run", epilog=examples("run", "--data-dir /srv/push-jobs run"))
+@click.pass_context
+def run_command(context: click.Context) -> int:
+    """Run the server in the foreground until it is told to stop."""
+    data_dir = data_dir_of(context)
+    values = settings.load(data_dir)
+    from push_jobs_server.app import run  # the other commands need none of what it imports
+
+    return run(values, data_dir)
+
+
+@click.command(
+    "check-config",
+    epilog=examples("check-config", "--data-dir /srv/push-jobs check-config"),
+)
+@click.pass_context
+def check_config_command(context: click.Context) -> None:
+    """Check settings, keys, certificates and database.
+
+    Nothing is started and nothing is changed.
+    """
+    from push_jobs_server.data_check import find_problems
+
+    data_dir = data_dir_of(context)
+    problems = find_problems(data_dir, settings.load(data_dir), time.time())
+    if problems:
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        raise CommandError(f"{data_dir} cannot be used as it is:{lines}")
+    notice(f"{data_dir}: everything is in order")
+
+
+@click.command(
+    "show-config",
+    epilog=examples("show-config --format json", "show-config --reference"),
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["yaml", "json"]),
+    default="yaml",
+    show_default=True,
+    help="How to print the settings.",
+)
+@click.option(
+    "--reference",
+    is_flag=True,
+    help="Explain all settings as a markdown table instead.",
+)
+@click.pass_context
+def show_config_command(context: click.Context, format_: str, reference: bool) -> None:
+    """Show the settings in effect; passwords are masked."""
+    if reference:
+        click.echo(settings.TABLE.reference(), nl=False)
+        return
+    shown = settings.TABLE.show(settings.load(data_dir_of(context)))
+    if format_ == "json":
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    else:
+        click.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
+
+
+@click.command("migrate", epilog=examples("migrate", "--data-dir /srv/push-jobs migrate"))
+@click.pass_context
+def migrate_command(context: click.Context) -> None:
+    """Bring the database up to date after an upgrade.
+
+    Stop the server and make a copy of the database before.
+    """
+    from push_jobs_server.store import Store
+
+    Store.migrate(settings.load(data_dir_of(context))["database.url"])
+    notice("the database is up to date")

@@ -1,0 +1,60 @@
+"""Who may connect as which node: session keys and grants. Pure.
+
+A grant lets one CURVE key connect as one node until it expires; it is made only after a signed
+settings request was verified (architecture: identity on the wire). Grants outlive connections, so
+that a node whose link drops hours after its last settings request comes back by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Iterable, List, Mapping, Optional
+
+from push_jobs_server.engine.node import NodeKey
+from push_jobs_server.records import Grant
+
+MAX_GRANTS_PER_NODE = 8
+"""Each start of an agent makes a CURVE key; older ones of the same node give way past this."""
+
+
+class Access:
+    """Session keys by node and grants by CURVE key (Z85 text)."""
+
+    def __init__(self, keys: Mapping[NodeKey, bytes], grants: Iterable[Grant]) -> None:
+        self._keys: Dict[NodeKey, bytes] = dict(keys)
+        self._grants: Dict[str, Grant] = {}
+        self._of_node: Dict[NodeKey, List[str]] = {}
+        for grant in grants:
+            self.grant(grant)
+
+    def session_key(self, key: NodeKey) -> Optional[bytes]:
+        """The 32 bytes that sign this node's messages, or None when it never fetched settings."""
+        return self._keys.get(key)
+
+    def set_session_key(self, key: NodeKey, secret: bytes) -> None:
+        """Remember the session key of a node."""
+        self._keys[key] = secret
+
+    def grant(self, grant: Grant) -> None:
+        """Let a CURVE key connect as a node; a newer grant of the same key replaces the older."""
+        node = (grant.org, grant.node)
+        self._forget(grant.curve_key)
+        self._grants[grant.curve_key] = grant
+        keys = self._of_node.setdefault(node, [])
+        keys.append(grant.curve_key)
+        if len(keys) > MAX_GRANTS_PER_NODE:
+            self._forget(keys[0])
+
+    def user_id(self, curve_key: str, now: float) -> Optional[str]:
+        """``ORG/NODE`` for a key that may connect now, else None."""
+        grant = self._grants.get(curve_key)
+        if grant is None:
+            return None
+        if now >= grant.expires_at:
+            self._forget(curve_key)
+            return None
+        return f"{grant.org}/{grant.node}"
+
+    def _forget(self, curve_key: str) -> None:
+        grant = self._grants.pop(curve_key, None)
+        if grant is not None:
+            self._of_node[grant.org, grant.node].remove(curve_key)

@@ -1,0 +1,308 @@
+"""The engine: frames and requests in, frames, changes to store and answers out. Pure.
+
+One thread owns an engine. It calls ``begin`` with the time at the start of each pass, hands in what
+arrived, then takes ``outbox`` (frames to send) and ``take_batches`` (changes to store). What must
+not happen before a change is stored waits in the batch and is done by ``stored``.
+Sources: architecture 3; pushy-protocol 6; pushy-api 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Callable, Dict, Iterable, List, Optional, Sequence, Set
+
+from push_jobs_wire.messages import ServerMessage
+from push_jobs_wire.states import OPEN_NODE, JobStatus, NodeInput
+
+from push_jobs_server.engine.access import Access
+from push_jobs_server.engine.dialogue import Dialogue
+from push_jobs_server.engine.inbox import Inbox
+from push_jobs_server.engine.job import JobMachine, Report
+from push_jobs_server.engine.node import HealthRules, NodeKey
+from push_jobs_server.engine.roster import Frames, Roster
+from push_jobs_server.records import (
+    Change,
+    EngineStatus,
+    Grant,
+    GrantStored,
+    JobCreated,
+    JobNode,
+    JobRecord,
+    JobRequest,
+    NodeView,
+    Outcome,
+    SessionKeyStored,
+)
+
+_DOWN_AFTER_RESTART = 7
+"""Heartbeat intervals after a restart in which the nodes of unfinished jobs may come back."""
+
+
+@dataclass(frozen=True)
+class EngineRules:
+    """The engine's settings; times in seconds, sizes in bytes."""
+
+    health: HealthRules = HealthRules()
+    voting_timeout: float = 60.0
+    rehab_interval: float = 1.0
+    job_linger: float = 5.0
+    max_message_size: int = 65536
+    max_message_skew: float = 300.0
+    server_name: str = ""
+
+
+@dataclass
+class Batch:
+    """Changes that belong together and what is to be done once they are stored."""
+
+    changes: List[Change] = field(default_factory=list)
+    after: List[Callable[[], None]] = field(default_factory=list)
+    failed: List[Callable[[Exception], None]] = field(default_factory=list)
+
+
+class _Port:
+    """A job's way to its nodes: the nodes of one organization, minus what other jobs hold."""
+
+    def __init__(self, engine: "Engine", org: str, job_id: str) -> None:
+        self._engine = engine
+        self._org = org
+        self._job_id = job_id
+
+    def busy(self, node: str) -> Optional[str]:
+        return self._engine.why_busy((self._org, node), self._job_id)
+
+    def send(self, node: str, message: ServerMessage) -> None:
+        self._engine.roster.send((self._org, node), message)
+
+    def rehab(self, node: str) -> None:
+        self._engine.roster.rehab((self._org, node), self._engine.now)
+
+
+class Engine:
+    """All jobs and nodes of a server.
+
+    Args:
+        rules: settings.
+        incarnation_id: identifies this run of the server.
+        access: session keys and grants, as stored.
+        unfinished: the jobs that were open when the last run ended.
+        now: seconds since the epoch.
+        log: called with (event, details) for what an operator may want to know.
+    """
+
+    def __init__(
+        self,
+        rules: EngineRules,
+        incarnation_id: str,
+        access: Access,
+        unfinished: Iterable[JobRecord],
+        now: float,
+        log: Callable[[str, Dict[str, object]], None],
+    ) -> None:
+        self.rules = rules
+        self.incarnation_id = incarnation_id
+        self.access = access
+        self.now = self.wall = now
+        self.roster = Roster(access, rules.health, rules.rehab_interval)
+        self.inbox = Inbox(
+            access.session_key, rules.max_message_size, rules.max_message_skew, self._log_drop
+        )
+        self.jobs: Dict[str, JobMachine] = {}
+        self._jobs_of: Dict[NodeKey, Set[str]] = {}
+        self._starting: Dict[str, List[Callable[[object], None]]] = {}
+        self._batches: Dict[str, Batch] = {}
+        self.log = log
+        self._dialogue = Dialogue(self)
+        self._next_scan = now + rules.health.interval
+        self._give_up_at: Optional[float] = None
+        for record in unfinished:
+            self._adopt_job(record)
+            self._give_up_at = now + _DOWN_AFTER_RESTART * rules.health.interval
+
+    # What the owning thread does in each pass
+
+    def begin(self, now: float, wall: float) -> None:
+        """Start a pass: ``now`` never jumps (for intervals), ``wall`` is the wall clock."""
+        self.now, self.wall = now, wall
+        self.roster.wall = wall
+
+    def receive(self, address: bytes, user_id: Optional[str], frames: Sequence[bytes]) -> None:
+        """Take the frames of one message from a node."""
+        accepted = self.inbox.accept(frames, user_id, self.wall)
+        if accepted is not None:
+            self._dialogue.take(address, accepted)
+
+    def tick(self) -> None:
+        """Turn the timers."""
+        self.roster.tick(self.now)
+        for job in list(self.jobs.values()):
+            job.tick(self.now)
+            if job.ended_at is not None and self.now >= job.ended_at + self.rules.job_linger:
+                self._drop_job(job)
+        if self.now >= self._next_scan:
+            self._next_scan = self.now + self.rules.health.interval
+            for session in self.roster.unhealthy(self.now):
+                self._dialogue.gone(session, "no heartbeat for too long")
+        if self._give_up_at is not None and self.now >= self._give_up_at:
+            self._give_up_at = None
+            self._give_up_missing()
+
+    def next_wakeup(self) -> float:
+        """When ``tick`` has something to do next."""
+        times = [self._next_scan, *self.roster.wakeups()]
+        for job in self.jobs.values():
+            deadline = job.deadline()
+            if job.ended_at is not None:
+                deadline = job.ended_at + self.rules.job_linger
+            if deadline is not None:
+                times.append(deadline)
+        if self._give_up_at is not None:
+            times.append(self._give_up_at)
+        return min(times)
+
+    def take_frames(self) -> List[Frames]:
+        """The frames to send now."""
+        frames, self.roster.outbox = self.roster.outbox, []
+        return frames
+
+    def take_batches(self) -> Dict[str, Batch]:
+        """The changes to store now, by job (or by node, for its keys)."""
+        batches, self._batches = self._batches, {}
+        return batches
+
+    # Requests of HTTP threads
+
+    def start_job(self, job_id: str, request: JobRequest, answer: Callable[[object], None]) -> None:
+        """Store a job and, once it is stored, start it and answer with its id.
+
+        A request that is already on its way or in memory is answered with the first job's id.
+        ``answer`` is called with the id or with an exception.
+        """
+        known = self._job_for(request)
+        if known is not None:
+            answer(known)
+        elif request.request_key in self._starting:
+            self._starting[str(request.request_key)].append(answer)
+        else:
+            self._create_job(job_id, request, answer)
+
+    def admit(self, grant: Grant, new_key: bytes, answer: Callable[[object], None]) -> None:
+        """Let a node connect; answers with its session key once that and the grant are stored."""
+        node = (grant.org, grant.node)
+        secret = self.access.session_key(node)
+        batch = self.batch(f"{grant.org}/{grant.node}")
+        if secret is None:
+            secret = new_key
+            self.access.set_session_key(node, secret)
+            batch.changes.append(SessionKeyStored(grant.org, grant.node, secret))
+        self.access.grant(grant)
+        batch.changes.append(GrantStored(grant))
+        result = secret
+        batch.after.append(lambda: answer(result))
+        batch.failed.append(answer)
+
+    def node(self, key: NodeKey) -> NodeView:
+        """A node as operators see it, also one that was never heard of."""
+        session = self.roster.get(key)
+        return NodeView(key[1], session is not None, session is not None and session.available)
+
+    def nodes(self, org: str) -> List[NodeView]:
+        """The nodes of an organization that are online, sorted by name."""
+        names = sorted(session.key[1] for session in self.roster if session.key[0] == org)
+        return [self.node((org, name)) for name in names]
+
+    def status(self) -> EngineStatus:
+        """Figures for the status page."""
+        return EngineStatus(self.incarnation_id, len(self.roster), tuple(self.jobs))
+
+    def why_busy(self, key: NodeKey, job_id: str) -> Optional[str]:
+        """Why a node can't be asked to vote for a job, or None."""
+        session = self.roster.get(key)
+        if session is None:
+            return "not connected"
+        if not session.available:
+            return "connected, but not ready yet"
+        for other in self._jobs_of.get(key, ()):
+            if other != job_id and not self.jobs[other].nodes[key[1]].final:
+                return f"busy with job {other}"
+        return None
+
+    # Jobs
+
+    def _job_for(self, request: JobRequest) -> Optional[str]:
+        if request.request_key is None:
+            return None
+        for job in self.jobs.values():
+            if (job.request.org, job.request.request_key) == (request.org, request.request_key):
+                return job.id
+        return None
+
+    def _create_job(
+        self, job_id: str, request: JobRequest, answer: Callable[[object], None]
+    ) -> None:
+        record = JobRecord(
+            job_id,
+            request,
+            JobStatus.VOTING,
+            created_at=self.wall,
+            updated_at=self.wall,
+            voting_deadline=self.now + self.rules.voting_timeout,
+            nodes={name: JobNode() for name in request.nodes},
+        )
+        answers = [answer]
+        if request.request_key is not None:
+            self._starting[request.request_key] = answers
+
+        def settled(result: object) -> None:
+            self._starting.pop(str(request.request_key), None)
+            for each in answers:
+                each(result)
+
+        def begin() -> None:
+            job = self._adopt_job(record)
+            settled(job_id)
+            job.start(self.now)
+
+        batch = self.batch(job_id)
+        batch.changes.append(JobCreated(record))
+        batch.after.append(begin)
+        batch.failed.append(settled)
+
+    def _adopt_job(self, record: JobRecord) -> JobMachine:
+        org = record.request.org
+        job = JobMachine(record, _Port(self, org, record.id), self._batch_changes(record.id))
+        self.jobs[job.id] = job
+        for node in job.nodes:
+            self._jobs_of.setdefault((org, node), set()).add(job.id)
+        return job
+
+    def _drop_job(self, job: JobMachine) -> None:
+        del self.jobs[job.id]
+        for node in job.nodes:
+            jobs = self._jobs_of[job.request.org, node]
+            jobs.discard(job.id)
+            if not jobs:
+                del self._jobs_of[job.request.org, node]
+
+    def batch(self, name: str) -> Batch:
+        """The changes that are being collected under a name in this pass."""
+        return self._batches.setdefault(name, Batch())
+
+    def _batch_changes(self, job_id: str) -> Callable[[Change], None]:
+        return lambda change: self.batch(job_id).changes.append(change)
+
+    def open_jobs(self, key: NodeKey) -> List[JobMachine]:
+        """The jobs in which this node still has a part to play."""
+        jobs = (self.jobs[job_id] for job_id in self._jobs_of.get(key, ()))
+        return [job for job in jobs if not job.nodes[key[1]].final]
+
+    def _give_up_missing(self) -> None:
+        """The nodes of restored jobs that did not come back have crashed or are unavailable."""
+        reason = Outcome(reason="did not come back after the server was restarted")
+        for job in list(self.jobs.values()):
+            for node in job.open_nodes(*OPEN_NODE):
+                if self.roster.get((job.request.org, node)) is None:
+                    job.hear(node, Report(NodeInput.DOWN, reason), self.now)
+
+    def _log_drop(self, reason: str, detail: str) -> None:
+        self.log("message dropped", {"reason": reason, "detail": detail})

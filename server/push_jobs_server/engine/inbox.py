@@ -1,0 +1,119 @@
+"""Frames of nodes, verified before anything else happens to them.
+
+A frame is accepted when its connection was granted to the node that its body names, when it is
+signed with that node's session key and when it is fresh. Everything else is dropped and counted by
+reason; nothing that a peer sends can raise (pushy-protocol 4, architecture: identity on the wire).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Callable, Counter as CounterType, Optional, Sequence
+
+from push_jobs_wire import framing, messages
+from push_jobs_wire.errors import RemoteError
+from push_jobs_wire.messages import NodeMessage, Origin
+
+from push_jobs_server.engine.node import NodeKey
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A verified message; ``digest`` recognises it when it is sent again."""
+
+    origin: Origin
+    message: NodeMessage
+    digest: bytes
+
+    @property
+    def key(self) -> NodeKey:
+        """The node that sent it."""
+        return (self.origin.org, self.origin.node)
+
+
+class Refused(Exception):
+    """Raised inside this module when a frame is dropped and counted under ``reason``."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Inbox:
+    """Checks frames and counts what it drops.
+
+    Args:
+        key_of: the session key of a node, or None when it never fetched its settings.
+        max_body: largest body in bytes.
+        max_skew: largest difference of clocks in seconds.
+        log: called with (reason, detail) for each dropped message.
+    """
+
+    def __init__(
+        self,
+        key_of: Callable[[NodeKey], Optional[bytes]],
+        max_body: int,
+        max_skew: float,
+        log: Callable[[str, str], None],
+    ) -> None:
+        self._key_of = key_of
+        self._max_body = max_body
+        self._max_skew = max_skew
+        self._log = log
+        self.dropped: CounterType[str] = Counter()
+
+    def accept(
+        self, frames: Sequence[bytes], user_id: Optional[str], wall: float
+    ) -> Optional[Accepted]:
+        """Verify the frames of one message (without the routing id).
+
+        ``user_id`` is what the ZAP grant of the connection says (``ORG/NODE``), None on a plain
+        connection. ``wall`` is the wall clock. Returns None when the message was dropped.
+        """
+        try:
+            return self._accept(frames, user_id, wall)
+        except Refused as why:
+            self.drop(why.reason, str(why))
+        return None
+
+    def drop(self, reason: str, detail: str) -> None:
+        """Count and log a message that is not used."""
+        self.dropped[reason] += 1
+        self._log(reason, detail)
+
+    def _accept(self, frames: Sequence[bytes], user_id: Optional[str], wall: float) -> Accepted:
+        if len(frames) != 2:
+            raise Refused("malformed", f"{len(frames)} frames instead of 2 from {user_id}")
+        fields, origin = self._read(frames[1], user_id)
+        who = f"{origin.org}/{origin.node}"
+        if user_id is not None and user_id != who:
+            raise Refused("foreign", f"{user_id} sent a message in the name of {who}")
+        key = self._key_of((origin.org, origin.node))
+        if key is None:
+            raise Refused("unknown_node", f"{who} never fetched its settings")
+        self._verify(key, frames, fields.get("timestamp"), who, wall)
+        digest = framing.digest(frames[1])
+        return Accepted(origin, messages.decode_node(fields), digest)
+
+    def _read(self, body: bytes, user_id: Optional[str]) -> "tuple[dict[str, object], Origin]":
+        if len(body) > self._max_body:
+            detail = f"{len(body)} bytes from {user_id}, at most {self._max_body} are taken"
+            raise Refused("too_large", detail)
+        try:
+            fields = messages.load(body)
+            return fields, messages.origin_of(fields)
+        except RemoteError as error:
+            raise Refused("malformed", f"{error}, from {user_id}") from None
+
+    def _verify(
+        self, key: bytes, frames: Sequence[bytes], timestamp: object, who: str, wall: float
+    ) -> None:
+        try:
+            framing.check_hmac(key, framing.parse_header(frames[0]), frames[1])
+        except RemoteError as error:
+            raise Refused("bad_signature", f"{error}, from {who}") from None
+        try:
+            framing.check_timestamp(timestamp, wall, self._max_skew)
+        except RemoteError as error:
+            raise Refused("bad_clock", f"{error}, from {who}") from None

@@ -1,0 +1,255 @@
+"""One job: the vote, the quorum, the run and both timeouts. Pure: no socket, clock or thread.
+
+A job never holds a node's session. It speaks to nodes by name through its ``Nodes`` port, hears of
+them through ``hear`` and reports what has to be stored through its ``record`` port. Transitions of
+nodes are looked up in the tables of ``push_jobs_wire.states`` (pushy-api 5.3).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Callable, Counter as CounterType, Dict, List, Optional, Protocol, Tuple
+
+from push_jobs_wire.messages import Commit, Run, ServerMessage
+from push_jobs_wire.states import (
+    JOB_TRANSITIONS,
+    NODE_IN_RUNNING,
+    NODE_IN_VOTING,
+    JobStatus,
+    NodeInput,
+    NodeStatus,
+    Step,
+)
+
+from push_jobs_server.records import (
+    Change,
+    JobChanged,
+    JobNode,
+    JobRecord,
+    LateResult,
+    NodeChanged,
+    Outcome,
+    OutputStored,
+)
+
+RESULTS = {NodeInput.SUCCEEDED: NodeStatus.SUCCEEDED, NodeInput.FAILED: NodeStatus.FAILED}
+
+
+class Nodes(Protocol):
+    """How a job reaches its nodes; what stands behind it may be any transport or another server."""
+
+    def busy(self, node: str) -> Optional[str]:
+        """Why the node can't be asked now (it is down, or holds another job), or None."""
+
+    def send(self, node: str, message: ServerMessage) -> None:
+        """Send a message to a node that may or may not be connected."""
+
+    def rehab(self, node: str) -> None:
+        """Tell the node to abort and start afresh."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a node said about its part: the input, details, and output when it sent both channels.
+
+    ``started`` is True when the message itself proves that the command ran, so that an
+    acknowledgement that got lost on the way does not turn a true result into a crash.
+    """
+
+    what: NodeInput
+    outcome: Outcome = Outcome()
+    output: Optional[Tuple[bytes, bytes]] = None
+    started: bool = False
+
+
+class JobMachine:
+    """The state of one job.
+
+    Args:
+        record: the job as it is stored; ``new`` for a fresh one, anything open after a restart.
+        nodes: the port to the job's nodes.
+        record_change: called with each change that has to be stored.
+    """
+
+    def __init__(
+        self, record: JobRecord, nodes: Nodes, record_change: Callable[[Change], None]
+    ) -> None:
+        self.id = record.id
+        self.request = record.request
+        self.status = record.status
+        self.voting_deadline = record.voting_deadline
+        self.run_deadline = record.run_deadline
+        self.ended_at: Optional[float] = None
+        self.nodes: Dict[str, NodeStatus] = {
+            name: record.nodes.get(name, JobNode()).status for name in record.request.nodes
+        }
+        self._count: CounterType[NodeStatus] = Counter(self.nodes.values())
+        self._port = nodes
+        self._store = record_change
+        self._early: Dict[str, Report] = {}
+
+    # What happens to the job
+
+    def start(self, now: float) -> None:
+        """Ask all nodes for their vote; those that can't be asked have voted no at once."""
+        commit = self._commit()
+        for node in list(self.nodes):
+            self._ask(node, commit, now)
+        self._decide(now)
+
+    def ask_again(self, node: str) -> None:
+        """Send the question once more to a node that lost it (it reconnected and holds nothing)."""
+        if self.status is JobStatus.VOTING and self.nodes.get(node) is NodeStatus.NEW:
+            self._port.send(node, self._commit())
+
+    def run_again(self, node: str) -> None:
+        """Send ``run`` once more to a node that waits for it: the first one was lost."""
+        if self.status is JobStatus.RUNNING and self.nodes.get(node) is NodeStatus.READY:
+            self._port.send(node, Run(self.id))
+
+    def hear(self, node: str, report: Report, now: float) -> None:
+        """Take what a node of this job said, or what became of it."""
+        if self.status.final:
+            self._late(node, report)
+            return
+        if report.started:
+            self._note_start(node, report)
+        if node in self._early:
+            self._early[node] = report
+        else:
+            self._late(node, report)
+            self._apply(node, report)
+        self._decide(now)
+
+    def tick(self, now: float) -> None:
+        """Let the voting or the run time out when their time has come."""
+        if self.status is JobStatus.VOTING and now >= self.voting_deadline:
+            for node in self.open_nodes(NodeStatus.NEW):
+                reason = "no answer before the voting timeout"
+                self._apply(node, Report(NodeInput.VOTING_TIMEOUT, Outcome(reason=reason)))
+                self._port.rehab(node)
+            self._decide(now)
+        elif self.status is JobStatus.RUNNING and now >= (self.run_deadline or now):
+            self._time_out(now)
+
+    def deadline(self) -> Optional[float]:
+        """When ``tick`` wants to be called next, in seconds since the epoch."""
+        if self.status is JobStatus.VOTING:
+            return self.voting_deadline
+        return self.run_deadline if self.status is JobStatus.RUNNING else None
+
+    def open_nodes(self, *statuses: NodeStatus) -> List[str]:
+        """The nodes in one of these statuses."""
+        return [node for node, status in self.nodes.items() if status in statuses]
+
+    # How it happens
+
+    def _commit(self) -> Commit:
+        asked = self.request
+        return Commit(
+            self.id,
+            asked.command,
+            user=asked.user,
+            dir=asked.dir,
+            env=asked.env,
+            file=asked.file,
+            capture=asked.capture,
+            run_timeout=asked.run_timeout,
+        )
+
+    def _ask(self, node: str, commit: Commit, now: float) -> None:
+        why_not = self._port.busy(node)
+        if why_not is None:
+            self._port.send(node, commit)
+        elif why_not.startswith("busy"):
+            self._apply(node, Report(NodeInput.NACK_COMMIT, Outcome(reason=why_not)))
+        else:
+            self._apply(node, Report(NodeInput.DOWN, Outcome(reason=why_not)))
+
+    def _note_start(self, node: str, report: Report) -> None:
+        """The node proves that it started the command; catch up on what we never heard."""
+        status = self.nodes[node]
+        if self.status is JobStatus.VOTING and not status.final:
+            self._early[node] = report
+            if status is NodeStatus.NEW:
+                self._set(node, NodeStatus.READY, Outcome())
+        elif self.status is JobStatus.RUNNING and status is NodeStatus.READY:
+            self._set(node, NodeStatus.RUNNING, Outcome(started_at=report.outcome.started_at))
+
+    def _apply(self, node: str, report: Report) -> None:
+        table = NODE_IN_VOTING if self.status is JobStatus.VOTING else NODE_IN_RUNNING
+        step = table.get((report.what, self.nodes[node]), Step())
+        if step.status is not None:
+            self._set(node, step.status, report.outcome)
+            if report.output is not None:
+                self._store(OutputStored(self.id, node, *report.output))
+        if step.rehab:
+            self._port.rehab(node)
+
+    def _set(self, node: str, status: NodeStatus, outcome: Outcome) -> None:
+        self._count[self.nodes[node]] -= 1
+        self._count[status] += 1
+        self.nodes[node] = status
+        self._store(NodeChanged(self.id, node, status, outcome))
+
+    def _late(self, node: str, report: Report) -> None:
+        """Keep a result that comes after the node was given up (architecture 3, late truth)."""
+        status = RESULTS.get(report.what)
+        if status is None or not self.nodes[node].final or self.nodes[node] is status:
+            return
+        self._store(LateResult(self.id, node, status, report.outcome))
+        if report.output is not None:
+            self._store(OutputStored(self.id, node, *report.output))
+
+    def _decide(self, now: float) -> None:
+        if self.status is JobStatus.VOTING and not self._count[NodeStatus.NEW]:
+            if self._count[NodeStatus.READY] >= self.request.quorum:
+                self._run(now)
+            else:
+                self._miss_quorum(now)
+        if self.status is JobStatus.RUNNING and not self._running_nodes():
+            self._end(JobStatus.COMPLETE, now)
+
+    def _running_nodes(self) -> int:
+        return self._count[NodeStatus.READY] + self._count[NodeStatus.RUNNING]
+
+    def _run(self, now: float) -> None:
+        self.run_deadline = now + self.request.run_timeout
+        self._move(JobStatus.RUNNING, now)
+        run = Run(self.id)
+        for node in self.open_nodes(NodeStatus.READY):
+            if node in self._early:
+                self._catch_up(node)
+            else:
+                self._port.send(node, run)
+
+    def _catch_up(self, node: str) -> None:
+        early = self._early.pop(node)
+        self._set(node, NodeStatus.RUNNING, Outcome(started_at=early.outcome.started_at))
+        if early.what is not NodeInput.ACK_RUN:
+            self._apply(node, early)
+
+    def _miss_quorum(self, now: float) -> None:
+        for node in self.open_nodes(NodeStatus.READY):
+            self._set(node, NodeStatus.WAS_READY, Outcome())
+            self._port.rehab(node)
+        for node, early in self._early.items():
+            self._late(node, early)
+        self._end(JobStatus.QUORUM_FAILED, now)
+
+    def _time_out(self, now: float) -> None:
+        reason = f"still running after {self.request.run_timeout} s"
+        for node in self.open_nodes(NodeStatus.READY, NodeStatus.RUNNING):
+            self._apply(node, Report(NodeInput.RUN_TIMEOUT, Outcome(reason=reason)))
+            self._port.rehab(node)
+        self._end(JobStatus.TIMED_OUT, now)
+
+    def _end(self, status: JobStatus, now: float) -> None:
+        self._move(status, now)
+        self.ended_at = now
+
+    def _move(self, status: JobStatus, now: float) -> None:
+        assert status in JOB_TRANSITIONS[self.status], (self.status, status)
+        self.status = status
+        self._store(JobChanged(self.id, status, now, self.run_deadline))

@@ -1,0 +1,53 @@
+"""What the HTTP API asks about people, nodes and groups. Who answers is the operator's choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List, Optional, Protocol, Tuple
+
+from push_jobs_wire.errors import PushJobsError
+
+
+class IdentityError(PushJobsError):
+    """Raised when organizations, users, clients or groups can't be changed as asked."""
+
+
+@dataclass(frozen=True)
+class Principal:
+    """One key of a user or client of a name (pushy-api 3.1).
+
+    Args:
+        kind: ``user`` or ``client``.
+        member: False for a user who exists but is not in the organization.
+        public_key: PEM text.
+    """
+
+    name: str
+    kind: str
+    member: bool
+    public_key: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """The direct members of a group, by name in alphabetical order."""
+
+    users: Tuple[str, ...] = ()
+    clients: Tuple[str, ...] = ()
+    groups: Tuple[str, ...] = ()
+
+
+class Identity(Protocol):
+    """Where identities come from. Asked with every request; changes count with the next one.
+
+    Every method may raise StoreUnavailable or another PushJobsError when nobody can answer now.
+    """
+
+    def has_organization(self, org: str) -> bool:
+        """True when there is such an organization."""
+
+    def principals(self, org: str, name: str) -> List[Principal]:
+        """One entry per key of the users and clients of this name; none when it is unknown."""
+
+    def is_member(self, org: str, group: str, kind: str, name: str) -> Optional[bool]:
+        """Whether a user or client is in a group or a group below it; None: no such group."""

@@ -1,0 +1,287 @@
+"""From changes to statements. Changes of one transaction are sorted by kind and collapsed by row,
+so that each kind is one statement with many rows.
+
+The kinds run in a fixed order: a job before its nodes, a node's status before its late result and
+its output, which are only kept for nodes whose part is over.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from sqlalchemy import Table, and_, bindparam, delete, func, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from push_jobs_server.records import (
+    Change,
+    Grant,
+    GrantStored,
+    JobChanged,
+    JobCreated,
+    JobNode,
+    JobRecord,
+    LateResult,
+    NodeChanged,
+    Outcome,
+    OutputStored,
+)
+from push_jobs_server.store.tables import (
+    grants,
+    job_inputs,
+    job_nodes,
+    jobs,
+    late_results,
+    outputs,
+    session_keys,
+)
+from push_jobs_wire.states import OPEN_NODE
+
+GRANTS_KEPT = 8
+"""Grants kept per node: each start of an agent brings one, and nothing else would remove them."""
+
+Row = Dict[str, Any]
+Statement = Any
+"""SQLAlchemy 1.4 and 2 have no type in common for what can be executed with many rows."""
+Step = Tuple[Statement, List[Row]]
+
+
+class Statements:
+    """The statements that write, made once: the database layer keeps them compiled.
+
+    Args:
+        dialect: ``sqlite`` or ``postgresql``.
+    """
+
+    def __init__(self, dialect: str) -> None:
+        insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
+        # A transaction whose commit got lost with its connection is written again; whatever it
+        # inserted may be there already. A job's id is random: the same id is the same job.
+        self.add_job = insert(jobs).on_conflict_do_nothing(index_elements=["id"])
+        self.add_input = insert(job_inputs).on_conflict_do_nothing()
+        self.add_node = insert(job_nodes).on_conflict_do_nothing()
+        self.set_job = update(jobs).where(jobs.c.id == bindparam("of_job"))
+        self.set_job = self.set_job.values(
+            {name: bindparam(name) for name in ("status", "updated_at", "run_deadline")}
+        )
+        self.set_node = _set_node()
+        self.add_late = _add_where_over(insert, late_results, _not_that_status())
+        self.add_output = _add_where_over(insert, outputs)
+        self.add_grant = _replace(insert, grants)
+        self.drop_grants = _drop_grants()
+        self.add_session_key = _replace(insert, session_keys)
+
+
+def _set_node() -> Statement:
+    new: Dict[str, Any] = {name: bindparam(name) for name in ("status", *_OUTCOME)}
+    # An end without a start time doesn't take back the one that is known.
+    started: Any = func.coalesce(bindparam("started_at"), job_nodes.c.started_at)
+    one_node = and_(
+        job_nodes.c.job_id == bindparam("of_job"), job_nodes.c.node == bindparam("of_node")
+    )
+    return update(job_nodes).where(one_node).values({**new, "started_at": started})
+
+
+_OUTCOME = ("exit_code", "signal", "reason", "started_at", "ended_at")
+
+
+def _not_that_status() -> Any:
+    return job_nodes.c.status != bindparam("status")
+
+
+def _add_where_over(insert: Any, table: Table, *conditions: Any) -> Statement:
+    """Insert beside a node whose part in its job is over; what is there already stays."""
+    keys = ("job_id", "node")
+    names = [column.name for column in table.c if column.name not in keys]
+    values = [bindparam(name, type_=table.c[name].type) for name in names]
+    source = (
+        select(job_nodes.c.job_id, job_nodes.c.node, *values)
+        .join(jobs, jobs.c.id == job_nodes.c.job_id)
+        .where(
+            job_nodes.c.job_id == bindparam("of_job"),
+            job_nodes.c.node == bindparam("of_node"),
+            jobs.c.org == func.coalesce(bindparam("of_org"), jobs.c.org),
+            *(job_nodes.c.status != literal(open_.value) for open_ in sorted(OPEN_NODE)),
+            *conditions,
+        )
+    )
+    return insert(table).from_select([*keys, *names], source).on_conflict_do_nothing()
+
+
+def _replace(insert: Any, table: Table) -> Statement:
+    statement = insert(table)
+    keys = [column.name for column in table.primary_key]
+    new = {column.name: statement.excluded[column.name] for column in table.c}
+    return statement.on_conflict_do_update(index_elements=keys, set_=new)
+
+
+def _drop_grants() -> Statement:
+    of_node = (grants.c.org == bindparam("of_org"), grants.c.node == bindparam("of_node"))
+    newest = select(grants.c.curve_key).where(*of_node)
+    newest = newest.order_by(grants.c.expires_at.desc()).limit(GRANTS_KEPT)
+    return delete(grants).where(*of_node, grants.c.curve_key.not_in(newest))
+
+
+class ChangeSet:
+    """Changes of one transaction, sorted by kind; of several for one row the last one counts."""
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self._created: List[JobRecord] = []
+        self._jobs: Dict[str, JobChanged] = {}
+        self._nodes: Dict[Tuple[str, str], NodeChanged] = {}
+        self._late: List[LateResult] = []
+        self._outputs: List[OutputStored] = []
+        self._grants: Dict[str, Grant] = {}
+        self._keys: Dict[Tuple[str, str], bytes] = {}
+        for change in changes:
+            self._take(change)
+
+    def _take(self, change: Change) -> None:
+        if isinstance(change, NodeChanged):
+            self._take_node(change)
+        elif isinstance(change, JobChanged):
+            self._jobs[change.job_id] = change
+        elif isinstance(change, JobCreated):
+            self._created.append(change.job)
+        elif isinstance(change, OutputStored):
+            self._outputs.append(change)
+        elif isinstance(change, LateResult):
+            self._late.append(change)
+        elif isinstance(change, GrantStored):
+            self._grants[change.grant.curve_key] = change.grant
+        else:
+            self._keys[change.org, change.node] = change.key
+
+    def _take_node(self, change: NodeChanged) -> None:
+        key = (change.job_id, change.node)
+        before = self._nodes.get(key)
+        if before is not None and change.outcome.started_at is None:
+            outcome = replace(change.outcome, started_at=before.outcome.started_at)
+            change = replace(change, outcome=outcome)
+        self._nodes[key] = change
+
+    def steps(self, statements: Statements) -> Iterator[Step]:
+        """The statements to run, in order, each with its rows; none is without rows."""
+        for step in self._all_steps(statements):
+            if step[1]:
+                yield step
+
+    def _all_steps(self, statements: Statements) -> Iterator[Step]:
+        yield statements.add_job, [_job_row(job) for job in self._created]
+        inputs = (_input_row(job) for job in self._created)
+        yield statements.add_input, [row for row in inputs if row is not None]
+        yield statements.add_node, [row for job in self._created for row in _node_rows(job)]
+        yield statements.set_node, [_node_row(change) for change in self._nodes.values()]
+        yield statements.add_late, [_late_row(change) for change in self._late]
+        # One by one: PostgreSQL's driver would make one huge text of many.
+        for output in self._outputs:
+            yield statements.add_output, [_output_row(output)]
+        yield statements.set_job, [_job_change_row(change) for change in self._jobs.values()]
+        yield statements.add_grant, [vars(grant) for grant in self._grants.values()]
+        owners = {(grant.org, grant.node) for grant in self._grants.values()}
+        yield statements.drop_grants, [{"of_org": org, "of_node": node} for org, node in owners]
+        yield statements.add_session_key, [
+            {"org": org, "node": node, "key": key} for (org, node), key in self._keys.items()
+        ]
+
+
+def _job_row(job: JobRecord) -> Row:
+    request = job.request
+    return {
+        "id": job.id,
+        "org": request.org,
+        "request_key": request.request_key,
+        "command": request.command,
+        "quorum": request.quorum,
+        "run_timeout": request.run_timeout,
+        "requestor": request.requestor,
+        "requestor_kind": request.requestor_kind,
+        "run_as": request.user,
+        "dir": request.dir,
+        "capture": request.capture,
+        "status": job.status.value,
+        "created_at": job.created_at,
+        "updated_at": job.updated_at,
+        "voting_deadline": job.voting_deadline,
+        "run_deadline": job.run_deadline,
+    }
+
+
+def _input_row(job: JobRecord) -> Optional[Row]:
+    env, file = job.request.env, job.request.file
+    if env is None and file is None:
+        return None
+    kind, content = split_file(file)
+    return {
+        "job_id": job.id,
+        "env": None if env is None else json.dumps(dict(env)),
+        "file_kind": kind,
+        "file_content": content,
+    }
+
+
+def split_file(file: Optional[str]) -> Tuple[Optional[str], Optional[bytes]]:
+    """``raw:...`` or ``base64:...`` as kind and content; bytes, as a text column takes no NUL."""
+    if file is None:
+        return None, None
+    kind, _, content = file.partition(":")
+    return kind, content.encode("utf-8", "surrogatepass")
+
+
+def join_file(kind: Optional[str], content: Optional[bytes]) -> Optional[str]:
+    """The file as it was given to ``split_file``; without content, its beginning."""
+    if kind is None:
+        return None
+    return f"{kind}:{(content or b'').decode('utf-8', 'surrogatepass')}"
+
+
+def _node_rows(job: JobRecord) -> Iterator[Row]:
+    for position, name in enumerate(job.request.nodes):
+        node = job.nodes.get(name, JobNode())
+        row: Row = {"job_id": job.id, "node": name, "position": position}
+        row["status"] = node.status.value
+        row.update(_outcome(node.outcome))
+        yield row
+
+
+def _node_row(change: NodeChanged) -> Row:
+    row = _outcome(change.outcome)
+    row["of_job"] = change.job_id
+    row["of_node"] = change.node
+    row["status"] = change.status.value
+    return row
+
+
+def _late_row(change: LateResult) -> Row:
+    row = _outcome(change.outcome)
+    row.update(of_job=change.job_id, of_node=change.node, of_org=change.org)
+    row["status"] = change.status.value
+    return row
+
+
+def _output_row(change: OutputStored) -> Row:
+    row: Row = {"of_job": change.job_id, "of_node": change.node, "of_org": change.org}
+    row.update(stdout=change.stdout, stderr=change.stderr)
+    return row
+
+
+def _job_change_row(change: JobChanged) -> Row:
+    return {
+        "of_job": change.job_id,
+        "status": change.status.value,
+        "updated_at": change.updated_at,
+        "run_deadline": change.run_deadline,
+    }
+
+
+def _outcome(outcome: Outcome) -> Row:
+    row: Row = dict(vars(outcome))
+    if outcome.reason is not None:
+        row["reason"] = _storable(outcome.reason)
+    return row
+
+
+def _storable(reason: str) -> str:
+    """A node's words must not keep its result from being stored: drop what no database takes."""
+    return reason.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")

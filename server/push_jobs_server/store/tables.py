@@ -1,0 +1,212 @@
+"""The tables, as SQLAlchemy sees them. The migrations make them; a test keeps both alike.
+
+Times are float seconds since the epoch. What hangs below a row goes with it (cascade). ``jobs``,
+``grants`` and ``session_keys`` name organizations and nodes that need not be in our own identity
+tables: they may live on a Chef server.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+SCHEMA_VERSION = "0001"
+"""The revision that this program needs; revisions are numbers, so that older and newer show."""
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "uq": "%(table_name)s_%(column_0_N_name)s_unique",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fk",
+        "ix": "%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# Jobs
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("org", Text, nullable=False),
+    Column("request_key", Text),
+    Column("command", Text, nullable=False),
+    Column("quorum", BigInteger, nullable=False),
+    Column("run_timeout", BigInteger, nullable=False),
+    Column("requestor", Text, nullable=False),
+    Column("requestor_kind", Text, nullable=False),
+    Column("run_as", Text),
+    Column("dir", Text),
+    Column("capture", Boolean, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("voting_deadline", Float, nullable=False),
+    Column("run_deadline", Float),
+    UniqueConstraint("org", "request_key"),
+    Index(None, "org", "created_at", "id"),
+    Index(None, "status"),
+)
+
+# Apart from ``jobs``, so that lists don't read large files. The kind comes before the content:
+# SQLite reads a row's overflow pages only as far as the columns that are asked for.
+job_inputs = Table(
+    "job_inputs",
+    metadata,
+    Column("job_id", ForeignKey(jobs.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("env", Text),
+    Column("file_kind", Text),
+    Column("file_content", LargeBinary),
+)
+
+# Without rowid: the table is its own index, and an update by job and node is one look-up.
+job_nodes = Table(
+    "job_nodes",
+    metadata,
+    Column("job_id", ForeignKey(jobs.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("exit_code", BigInteger),
+    Column("signal", BigInteger),
+    Column("reason", Text),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    sqlite_with_rowid=False,
+)
+
+late_results = Table(
+    "late_results",
+    metadata,
+    Column("job_id", String(32), primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("exit_code", BigInteger),
+    Column("signal", BigInteger),
+    Column("reason", Text),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    ForeignKeyConstraint(
+        ["job_id", "node"], [job_nodes.c.job_id, job_nodes.c.node], ondelete="CASCADE"
+    ),
+)
+
+outputs = Table(
+    "outputs",
+    metadata,
+    Column("job_id", String(32), primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("stdout", LargeBinary, nullable=False),
+    Column("stderr", LargeBinary, nullable=False),
+    ForeignKeyConstraint(
+        ["job_id", "node"], [job_nodes.c.job_id, job_nodes.c.node], ondelete="CASCADE"
+    ),
+)
+
+# Nodes' sessions
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("curve_key", Text, primary_key=True),
+    Column("org", Text, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Index(None, "org", "node", "expires_at"),
+)
+
+session_keys = Table(
+    "session_keys",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("key", LargeBinary, nullable=False),
+)
+
+# Local identity. Members of groups hang on membership in the organization, so that nobody stays
+# in a group of an organization that he left. The second indexes serve these cascades.
+
+organizations = Table(
+    "organizations",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("full_name", Text, nullable=False),
+)
+
+users = Table("users", metadata, Column("name", Text, primary_key=True))
+
+user_keys = Table(
+    "user_keys",
+    metadata,
+    Column("owner", ForeignKey(users.c.name, ondelete="CASCADE"), primary_key=True),
+    Column("key_name", Text, primary_key=True),
+    Column("public_key", Text, nullable=False),
+)
+
+org_users = Table(
+    "org_users",
+    metadata,
+    Column("org", ForeignKey(organizations.c.name, ondelete="CASCADE"), primary_key=True),
+    Column("name", ForeignKey(users.c.name, ondelete="CASCADE"), primary_key=True),
+    Index(None, "name"),
+)
+
+clients = Table(
+    "clients",
+    metadata,
+    Column("org", ForeignKey(organizations.c.name, ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+)
+
+client_keys = Table(
+    "client_keys",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("owner", Text, primary_key=True),
+    Column("key_name", Text, primary_key=True),
+    Column("public_key", Text, nullable=False),
+    ForeignKeyConstraint(["org", "owner"], [clients.c.org, clients.c.name], ondelete="CASCADE"),
+)
+
+org_groups = Table(
+    "org_groups",
+    metadata,
+    Column("org", ForeignKey(organizations.c.name, ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+)
+
+
+def _members(table: str, members: Table) -> Table:
+    return Table(
+        table,
+        metadata,
+        Column("org", Text, primary_key=True),
+        Column("group_name", Text, primary_key=True),
+        Column("member", Text, primary_key=True),
+        ForeignKeyConstraint(
+            ["org", "group_name"], [org_groups.c.org, org_groups.c.name], ondelete="CASCADE"
+        ),
+        ForeignKeyConstraint(
+            ["org", "member"], [members.c.org, members.c.name], ondelete="CASCADE"
+        ),
+        Index(None, "org", "member"),
+    )
+
+
+group_users = _members("group_users", org_users)
+group_clients = _members("group_clients", clients)
+group_groups = _members("group_groups", org_groups)

@@ -1,0 +1,303 @@
+"""A client for scripts: start jobs, wait for them, read results and output.
+
+    from push_jobs import Client
+
+    with Client("https://push.example.com:10003/organizations/acme", "alice", "alice.pem",
+                fingerprint="9f:86:d0:...") as client:
+        job = client.wait(client.start_job("chef-client", ["web1", "web2"], quorum="50%"))
+        for node in job.nodes:
+            print(node.name, node.status.value, node.exit_code)
+
+Whatever goes wrong is a ``push_jobs.errors.PushJobsClientError``. Nothing here prints, and text
+from elsewhere (names, reasons, output) is returned as it came: see ``push_jobs.terminal``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, Union
+from urllib.parse import quote
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from push_jobs.address import parse_server
+from push_jobs.connection import BYTES, Connection, check_ca
+from push_jobs.credentials import parse_key, read_key
+from push_jobs.errors import (
+    AmbiguousId,
+    ApiError,
+    BadAnswer,
+    PushJobsClientError,
+    ServerUnreachable,
+    UnknownJob,
+    UntrustedServer,
+    UsageError,
+    WaitTimeout,
+)
+from push_jobs.job_request import JobOptions, encode_job
+from push_jobs.models import Job, JobSummary, NodeState
+from push_jobs.pinning import normalize_fingerprint
+from push_jobs.reading import read_job, read_jobs, read_node, read_nodes, read_uri
+from push_jobs.terminal import escape_line
+
+Key = Union[str, "os.PathLike[str]", bytes, RSAPrivateKey]
+
+PATIENCE = 60.0
+"""Seconds for which a server may be away while one of its jobs is watched, as during a restart."""
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_TEMPORARY = (502, 503, 504)
+
+
+class Client:
+    """A connection to one organization of one server. For one thread; close it in the end.
+
+    ``server_url`` is like ``https://HOST:10003/organizations/ORG``. ``key`` is the path of the
+    private key of ``user``, or the PEM text itself as bytes. ``ca`` is the path of the server's CA
+    certificate; instead of it ``fingerprint`` may be the SHA-256 fingerprint of that certificate,
+    which is then fetched and checked. With neither, the CAs that come with Python's requests are
+    trusted. ``timeout`` is how many seconds connecting, and each silence of the server, may take.
+    Raises UsageError for wrong arguments; the network is first used by the methods.
+
+        >>> client = Client("https://push.example.com:10003/organizations/acme", "alice",
+        ...                 "~/.chef/alice.pem", ca="/etc/push-jobs/ca.pem")   # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        server_url: str,
+        user: str,
+        key: Key,
+        *,
+        ca: Union[str, "os.PathLike[str]", None] = None,
+        fingerprint: Optional[str] = None,
+        timeout: float = 30.0,
+    ) -> None:
+        if ca is not None and fingerprint is not None:
+            raise UsageError("give either 'ca' or 'fingerprint', not both")
+        ca_path = None if ca is None else Path(ca).expanduser()
+        if ca_path is not None:
+            check_ca(ca_path)
+        self._connection = Connection(
+            parse_server(server_url),
+            user,
+            _key(key),
+            ca=ca_path,
+            fingerprint=None if fingerprint is None else normalize_fingerprint(fingerprint),
+            timeout=timeout,
+        )
+
+    def close(self) -> None:
+        """Close the connection; jobs go on."""
+        self._connection.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def start_job(
+        self,
+        command: str,
+        nodes: Sequence[str],
+        *,
+        quorum: Union[int, str, None] = None,
+        run_timeout: Optional[int] = None,
+        capture: bool = False,
+        user: Optional[str] = None,
+        dir: Optional[str] = None,
+        env: Optional[Mapping[str, str]] = None,
+        file: Optional[bytes] = None,
+    ) -> str:
+        """Start ``command``, a name on the nodes' whitelists, on ``nodes``; return the job's id.
+
+        ``quorum`` is how many nodes have to be ready, as a number or text like ``"75%"`` (all by
+        default). ``run_timeout`` is in seconds. ``capture`` keeps the output. ``user``, ``dir``,
+        ``env`` and ``file`` (content, at most 100,000 bytes) are for the command. (pushy-api 4.3)
+
+            >>> client.start_job("restart", ["web1"], run_timeout=60)   # doctest: +SKIP
+            '9d6b3f2a1c4e25fd67fa8715fd547d3d'
+        """
+        options = JobOptions(quorum, run_timeout, capture, user, dir, env, file)
+        try:
+            answer = self._connection.post_json("/pushy/jobs", encode_job(command, nodes, options))
+        except ServerUnreachable as error:
+            if not error.may_have_arrived:
+                raise
+            reason = f"{error.reason}; the job may have started all the same: see the list of jobs"
+            raise ServerUnreachable(error.address, reason, may_have_arrived=True) from error
+        return _job_id(read_uri(answer))
+
+    def job(self, job_id: str) -> Job:
+        """Return the job with this full id and all its nodes; raises UnknownJob."""
+        try:
+            return read_job(self._connection.get_json(f"/pushy/v1/jobs/{_segment(job_id)}"))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            raise UnknownJob(
+                f"there is no job {escape_line(job_id)} in organization "
+                f"'{self._connection.address.organization}' of {self._connection.address.shown}"
+            ) from error
+
+    def jobs(self) -> List[JobSummary]:
+        """Return all jobs of the organization, the newest last. (pushy-api 4.4)"""
+        return read_jobs(self._connection.get_json("/pushy/jobs"))
+
+    def output(self, job_id: str, node: str, stream: str = "stdout") -> Optional[bytes]:
+        """Return what ``node`` wrote to ``stream`` (``stdout`` or ``stderr``), byte for byte.
+
+        None when nothing was kept: the job did not capture, or the node has not ended.
+        (pushy-api 4.6)
+        """
+        if stream not in ("stdout", "stderr"):
+            raise UsageError(f"there is no stream {stream!r}; choose stdout or stderr")
+        path = f"/pushy/jobs/{_segment(job_id)}/output/{_segment(node)}/{stream}"
+        try:
+            return self._connection.get(path, accept=BYTES)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return None
+
+    def nodes(self) -> List[NodeState]:
+        """Return the nodes that are connected now. (pushy-api 4.7)"""
+        return read_nodes(self._connection.get_json("/pushy/node_states"))
+
+    def node(self, name: str) -> NodeState:
+        """Return the state of one node; one that was never seen is offline. (pushy-api 4.7)"""
+        return read_node(self._connection.get_json(f"/pushy/node_states/{_segment(name)}"))
+
+    def resolve(self, prefix: str) -> str:
+        """Return the full id of the only job whose id begins with ``prefix``.
+
+        Raises UnknownJob when there is none, AmbiguousId when there are several.
+        """
+        wanted = prefix.strip().lower()
+        if _ID.fullmatch(wanted):
+            return wanted
+        if not re.fullmatch("[0-9a-f]{1,31}", wanted):
+            raise UsageError(f"{prefix!r} is not a job id: ids are up to 32 digits of 0-9 and a-f")
+        found = [job for job in self.jobs() if job.id.startswith(wanted)]
+        if not found:
+            raise UnknownJob(f"no job's id begins with {wanted}")
+        if len(found) > 1:
+            raise AmbiguousId(_several(wanted, found), [job.id for job in found])
+        return found[0].id
+
+    def wait(
+        self,
+        job_id: str,
+        on_change: Optional[Callable[[Job], None]] = None,
+        timeout: Optional[float] = None,
+    ) -> Job:
+        """Return the job when it has ended; ``on_change`` is called with each state that differs.
+
+        ``timeout`` is in seconds; when it is over, WaitTimeout is raised and the job goes on.
+
+            >>> client.wait(job_id, lambda job: print(job.status), timeout=300)   # doctest: +SKIP
+        """
+        last: Optional[Job] = None
+        for job in self.watch(job_id, timeout=timeout):
+            if job != last and on_change is not None:
+                on_change(job)
+            last = job
+        assert last is not None
+        return last
+
+    def watch(
+        self,
+        job_id: str,
+        *,
+        timeout: Optional[float] = None,
+        on_trouble: Optional[Callable[[PushJobsClientError], None]] = None,
+    ) -> Iterator[Job]:
+        """Yield the job after each poll, for the last time when it has ended.
+
+        A server that is away is tried again for PATIENCE seconds; ``on_trouble`` is called each
+        time.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        away_since: Optional[float] = None
+        for pause in pauses():
+            try:
+                job = self.job(job_id)
+            except (ServerUnreachable, ApiError) as error:
+                now = time.monotonic()
+                away_since = now if away_since is None else away_since
+                if not _temporary(error) or now - away_since > PATIENCE:
+                    raise
+                if on_trouble is not None:
+                    on_trouble(error)
+            else:
+                away_since = None
+                yield job
+                if job.ended:
+                    return
+            _sleep(pause, deadline, job_id)
+
+
+def pauses() -> Iterator[float]:
+    """Yield how many seconds to wait between polls: 20 ms at first, 1 s in the end."""
+    pause = 0.02
+    while True:
+        yield pause
+        pause = min(pause * 1.3, 1.0)
+
+
+def _sleep(pause: float, deadline: Optional[float], job_id: str) -> None:
+    left = pause if deadline is None else deadline - time.monotonic()
+    if left <= 0:
+        raise WaitTimeout(f"job {job_id} has not ended in the time it was waited for; it goes on")
+    time.sleep(min(pause, left))
+
+
+def _temporary(error: PushJobsClientError) -> bool:
+    if isinstance(error, ApiError):
+        return error.status in _TEMPORARY
+    return not isinstance(error, UntrustedServer)
+
+
+def _key(key: Key) -> RSAPrivateKey:
+    if isinstance(key, RSAPrivateKey):
+        return key
+    if isinstance(key, bytes):
+        return parse_key(key, "'key'")
+    return read_key(Path(key).expanduser())
+
+
+def _job_id(uri: str) -> str:
+    job_id = uri.rstrip("/")[-32:]
+    if not _ID.fullmatch(job_id):
+        raise BadAnswer(f"the new job's address has no job id in it: '{escape_line(uri)}'")
+    return job_id
+
+
+def _segment(name: str) -> str:
+    """Return ``name`` as one segment of a path."""
+    if name in ("", ".", ".."):
+        raise UsageError(f"{name!r} cannot be the name of a node or job")
+    try:
+        return quote(name, safe="")
+    except UnicodeEncodeError:
+        raise UsageError(f"'{escape_line(name)}' is not valid UTF-8") from None
+
+
+def _several(prefix: str, found: Sequence[JobSummary]) -> str:
+    lines: Tuple[str, ...] = tuple(
+        f"  {escape_line(job.id)}  {job.created_at:%Y-%m-%d %H:%M:%S}Z  {escape_line(job.command)}"
+        for job in found[-10:]
+    )
+    more = f"  and {len(found) - 10} older ones" if len(found) > 10 else ""
+    head = f"{len(found)} jobs begin with {prefix}; give more digits:"
+    return "\n".join((head, *lines, *filter(None, [more])))

@@ -1,0 +1,131 @@
+"""The JSON that ``--format json`` and ``jsonl`` print, one function per kind.
+
+Each document begins with its ``kind`` and ``version``. A version only ever gets new keys; a key
+that changes its meaning or goes away makes a new version. Times are ISO 8601 in UTC, or null.
+"""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import Dict, List, Mapping, Optional, Tuple
+
+from push_jobs.models import Job, JobSummary, NodeResult, NodeState, Outcome
+
+Document = Dict[str, object]
+
+
+def started(job_id: str) -> Document:
+    """A job that was just started."""
+    return {"kind": "job_started", "version": 1, "id": job_id}
+
+
+def job(job: Job) -> Document:
+    """A job with all its nodes."""
+    return {
+        "kind": "job",
+        "version": 1,
+        "id": job.id,
+        "command": job.command,
+        "status": job.status.value,
+        "requestor": job.requestor,
+        "requestor_kind": job.requestor_kind,
+        "quorum": job.quorum,
+        "run_timeout": job.run_timeout,
+        "capture": job.capture,
+        "created_at": _time(job.created_at),
+        "updated_at": _time(job.updated_at),
+        "voting_deadline": _time(job.voting_deadline),
+        "run_deadline": _time(job.run_deadline),
+        "user": job.user,
+        "dir": job.dir,
+        "env": job.env,
+        "file_specified": job.file_specified,
+        "nodes": [_node(node) for node in job.nodes],
+    }
+
+
+def summary(job: JobSummary) -> Document:
+    """A job in the list of jobs."""
+    return {
+        "kind": "job_summary",
+        "version": 1,
+        "id": job.id,
+        "command": job.command,
+        "status": job.status.value,
+        "run_timeout": job.run_timeout,
+        "capture": job.capture,
+        "created_at": _time(job.created_at),
+        "updated_at": _time(job.updated_at),
+        "user": job.user,
+        "dir": job.dir,
+        "env": job.env,
+        "file_specified": job.file_specified,
+    }
+
+
+def result(job_id: str, node: NodeResult) -> Document:
+    """The end of one node's part in a job."""
+    return {"kind": "result", "version": 1, "job_id": job_id, **_node(node)}
+
+
+def output(job_id: str, node: str, stream: str, content: Optional[bytes]) -> Document:
+    """Captured output: text when it is UTF-8, base64 otherwise, null when nothing was kept."""
+    encoding, text = _encode(content)
+    return {
+        "kind": "output",
+        "version": 1,
+        "job_id": job_id,
+        "node": node,
+        "stream": stream,
+        "encoding": encoding,
+        "content": text,
+    }
+
+
+def node(state: NodeState) -> Document:
+    """The state of a node."""
+    return {
+        "kind": "node",
+        "version": 1,
+        "name": state.name,
+        "online": state.online,
+        "available": state.available,
+    }
+
+
+def exit_codes(meanings: Mapping[int, str]) -> List[Document]:
+    """The table of exit codes."""
+    return [
+        {"kind": "exit_code", "version": 1, "code": code, "meaning": meaning}
+        for code, meaning in meanings.items()
+    ]
+
+
+def _node(node: NodeResult) -> Document:
+    late = None if node.late is None else _outcome(node.late)
+    return {"name": node.name, **_outcome(node), "late": late}
+
+
+def _outcome(outcome: Outcome) -> Document:
+    return {
+        "status": outcome.status.value,
+        "exit_code": outcome.exit_code,
+        "signal": outcome.signal,
+        "reason": outcome.reason,
+        "started_at": _time(outcome.started_at),
+        "ended_at": _time(outcome.ended_at),
+    }
+
+
+def _time(moment: Optional[datetime]) -> Optional[str]:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+
+
+def _encode(content: Optional[bytes]) -> Tuple[Optional[str], Optional[str]]:
+    if content is None:
+        return None, None
+    try:
+        return "utf-8", content.decode("utf-8")
+    except UnicodeDecodeError:
+        return "base64", base64.b64encode(content).decode("ascii")

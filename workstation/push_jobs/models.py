@@ -1,0 +1,104 @@
+"""What a server says about jobs and nodes, as typed records that never change.
+
+Times are aware datetimes in UTC. Nothing here talks to a server; text in the records is raw, escape
+it (``push_jobs.terminal``) before you print it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Mapping, Optional, Tuple
+
+from push_jobs_wire.states import JobStatus, NodeStatus
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a node's part in a job stands; what its agent does not tell is None."""
+
+    status: NodeStatus
+    exit_code: Optional[int]
+    signal: Optional[int]
+    reason: Optional[str]
+    started_at: Optional[datetime]
+    ended_at: Optional[datetime]
+
+
+@dataclass(frozen=True)
+class NodeResult(Outcome):
+    """One node's part in a job; ``late`` is what it reported after the job had given it up."""
+
+    name: str
+    late: Optional[Outcome]
+
+    @property
+    def succeeded(self) -> bool:
+        """True when the command ran there and ended with exit code 0 in time."""
+        return self.status is NodeStatus.SUCCEEDED
+
+    @property
+    def seconds(self) -> Optional[float]:
+        """How long the command ran there, when it is known."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job with all its nodes, sorted by name."""
+
+    id: str
+    command: str
+    status: JobStatus
+    requestor: str
+    requestor_kind: str
+    quorum: int
+    run_timeout: int
+    capture: bool
+    created_at: datetime
+    updated_at: datetime
+    voting_deadline: Optional[datetime]
+    run_deadline: Optional[datetime]
+    user: Optional[str]
+    dir: Optional[str]
+    env: Optional[Mapping[str, str]]
+    file_specified: bool
+    nodes: Tuple[NodeResult, ...]
+
+    @property
+    def ended(self) -> bool:
+        """True when the job will not change any more."""
+        return self.status.final
+
+    @property
+    def succeeded(self) -> bool:
+        """True when the job is complete and every chosen node succeeded."""
+        return self.status is JobStatus.COMPLETE and all(node.succeeded for node in self.nodes)
+
+
+@dataclass(frozen=True)
+class JobSummary:
+    """A job as the list of all jobs shows it."""
+
+    id: str
+    command: str
+    status: JobStatus
+    run_timeout: int
+    created_at: datetime
+    updated_at: datetime
+    capture: bool
+    file_specified: bool
+    user: Optional[str]
+    dir: Optional[str]
+    env: Optional[Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """A node: ``online`` while its heartbeats arrive, ``available`` while it takes jobs."""
+
+    name: str
+    online: bool
+    available: bool

@@ -1,0 +1,186 @@
+"""Turns a server's JSON into the records of ``push_jobs.models``, and distrusts all of it.
+
+Every missing or wrong field becomes a BadAnswer that names it; unknown fields are ignored.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any, Callable, Dict, List, Mapping, Optional, Type, TypeVar
+
+from push_jobs.errors import BadAnswer
+from push_jobs.models import Job, JobSummary, NodeResult, NodeState, Outcome
+from push_jobs.terminal import escape_line
+from push_jobs_wire.states import JobStatus, NodeStatus
+
+T = TypeVar("T")
+Word = TypeVar("Word", JobStatus, NodeStatus)
+
+
+class Fields:
+    """Typed access to one JSON object; ``what`` names it in errors."""
+
+    def __init__(self, value: object, what: str) -> None:
+        self._what = what
+        self._values: Mapping[str, Any] = self._typed(value, dict, what)
+
+    def need(self, key: str, kind: Type[T]) -> T:
+        """Return the value of ``key``; raises BadAnswer when it is absent or not a ``kind``."""
+        if key not in self._values:
+            raise BadAnswer(f"the server's answer is incomplete: {self._what} lacks '{key}'")
+        return self._typed(self._values[key], kind, f"{self._what}: '{key}'")
+
+    def may(self, key: str, kind: Type[T]) -> Optional[T]:
+        """Return the value of ``key``, or None when it is absent or null."""
+        return None if self._values.get(key) is None else self.need(key, kind)
+
+    def word(self, key: str, words: Type[Word]) -> Word:
+        """Return a status; raises BadAnswer for a word that is not in the table."""
+        text = self.need(key, str)
+        try:
+            return words(text)
+        except ValueError:
+            raise BadAnswer(f"{self._what}: unknown {key} '{escape_line(text)}'") from None
+
+    def time(self, key: str, parse: Callable[[str], datetime]) -> Optional[datetime]:
+        """Return a moment in UTC, or None when it is absent or null."""
+        text = self.may(key, str)
+        try:
+            value = None if text is None else parse(text)
+        except (ValueError, TypeError, OverflowError):
+            raise BadAnswer(f"{self._what}: '{key}' is not a time") from None
+        if value is None or value.tzinfo is None:
+            return value and value.replace(tzinfo=timezone.utc)
+        return value.astimezone(timezone.utc)
+
+    def moment(self, key: str, parse: Callable[[str], datetime]) -> datetime:
+        """Return a moment in UTC that has to be there."""
+        self.need(key, str)
+        value = self.time(key, parse)
+        assert value is not None
+        return value
+
+    def texts(self, key: str) -> Optional[Dict[str, str]]:
+        """Return an object of strings, or None when it is absent or null."""
+        values = self.may(key, dict)
+        if values is None:
+            return None
+        return {
+            name: self._typed(text, str, f"{self._what}: '{key}'") for name, text in values.items()
+        }
+
+    @staticmethod
+    def _typed(value: object, kind: Type[T], what: str) -> T:
+        # A bool is an int to Python, but not to JSON.
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise BadAnswer(f"the server's answer is wrong: {what} is not {_NAMES[kind]}")
+        return value
+
+
+_NAMES: Mapping[type, str] = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def read_job(value: object) -> Job:
+    """Read the detailed record of a job."""
+    fields = Fields(value, "job")
+    return Job(
+        id=fields.need("id", str),
+        command=fields.need("command", str),
+        status=fields.word("status", JobStatus),
+        requestor=fields.need("requestor", str),
+        requestor_kind=fields.need("requestor_kind", str),
+        quorum=fields.need("quorum", int),
+        run_timeout=fields.need("run_timeout", int),
+        capture=fields.need("capture", bool),
+        created_at=fields.moment("created_at", _iso),
+        updated_at=fields.moment("updated_at", _iso),
+        voting_deadline=fields.time("voting_deadline", _iso),
+        run_deadline=fields.time("run_deadline", _iso),
+        user=fields.may("user", str),
+        dir=fields.may("dir", str),
+        env=fields.texts("env"),
+        file_specified=fields.need("file_specified", bool),
+        nodes=tuple(_node_result(node) for node in fields.need("nodes", list)),
+    )
+
+
+def read_jobs(value: object) -> List[JobSummary]:
+    """Read the list of all jobs (pushy-api 4.4)."""
+    return [_summary(Fields(item, "job")) for item in _items(value, "list of jobs")]
+
+
+def read_nodes(value: object) -> List[NodeState]:
+    """Read the list of connected nodes (pushy-api 4.7)."""
+    nodes = [Fields(item, "node") for item in _items(value, "list of nodes")]
+    return [NodeState(node.need("node_name", str), True, _available(node)) for node in nodes]
+
+
+def read_node(value: object) -> NodeState:
+    """Read the state of one node (pushy-api 4.7)."""
+    node = Fields(value, "node")
+    online = node.need("status", str) == "online"
+    return NodeState(node.need("node_name", str), online, _available(node))
+
+
+def read_uri(value: object) -> str:
+    """Read the address of a job that was just created (pushy-api 4.3)."""
+    return Fields(value, "new job").need("uri", str)
+
+
+def _items(value: object, what: str) -> List[object]:
+    if not isinstance(value, list):
+        raise BadAnswer(f"the server's answer is wrong: the {what} is not a list")
+    return value
+
+
+def _available(node: Fields) -> bool:
+    return node.need("availability", str) == "available"
+
+
+def _summary(fields: Fields) -> JobSummary:
+    return JobSummary(
+        id=fields.need("id", str),
+        command=fields.need("command", str),
+        status=fields.word("status", JobStatus),
+        run_timeout=fields.need("run_timeout", int),
+        created_at=fields.moment("created_at", parsedate_to_datetime),
+        updated_at=fields.moment("updated_at", parsedate_to_datetime),
+        capture=bool(fields.may("capture_output", bool)),
+        file_specified=bool(fields.may("file_specified", bool)),
+        user=fields.may("user", str),
+        dir=fields.may("dir", str),
+        env=fields.texts("env"),
+    )
+
+
+def _node_result(value: object) -> NodeResult:
+    fields = Fields(value, "node of the job")
+    late = fields.may("late", dict)
+    return NodeResult(
+        name=fields.need("name", str),
+        late=None if late is None else _outcome(Fields(late, "late result")),
+        **vars(_outcome(fields)),
+    )
+
+
+def _outcome(fields: Fields) -> Outcome:
+    return Outcome(
+        status=fields.word("status", NodeStatus),
+        exit_code=fields.may("exit_code", int),
+        signal=fields.may("signal", int),
+        reason=fields.may("reason", str),
+        started_at=fields.time("started_at", _iso),
+        ended_at=fields.time("ended_at", _iso),
+    )
+
+
+def _iso(text: str) -> datetime:
+    # Python 3.9 knows no Z.
+    return datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
