@@ -29,12 +29,12 @@ class JobRequest:
     file: Optional[str] = None
     capture: bool = False
     request_key: Optional[str] = None
-    """Identifies the signed request: the same key again means the same job, never a second one."""
+    """Identifies the signed request: the same key again means the same job."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a node said about the end of its part; all of it may be unknown (old agents say little)."""
+    """What a node said about the end of its part; old agents say little of it."""
 
     exit_code: Optional[int] = None
     signal: Optional[int] = None

@@ -134,7 +134,7 @@ def sign(
     return headers
 
 
-def read_claim(headers: Mapping[str, str], now: float) -> Claim:
+def read_claim(headers: Mapping[str, str], now: float, max_skew: float = MAX_SKEW) -> Claim:
     """Read the signing headers of a request; ``now`` is the clock in seconds since the epoch.
 
     Raises AuthError for what is wrong before anybody is looked up (pushy-api 1.4 steps 5 to 7).
@@ -145,7 +145,7 @@ def read_claim(headers: Mapping[str, str], now: float) -> Claim:
         names = ", ".join(f"'{name}'" for name in missing)
         raise AuthError(400, f"missing required authentication header(s) {names}")
     user_id = _decode_user_id(found["x-ops-userid"])
-    _check_clock(found["x-ops-timestamp"], now, user_id)
+    _check_clock(found["x-ops-timestamp"], now, user_id, max_skew)
     version, algorithm = _read_sign(found["x-ops-sign"])
     return Claim(
         user_id=user_id,
@@ -326,11 +326,11 @@ def _decode_user_id(value: str) -> str:
         return value.encode("utf-8", "replace").decode("utf-8")
 
 
-def _check_clock(text: str, now: float, user_id: str) -> None:
+def _check_clock(text: str, now: float, user_id: str, max_skew: float) -> None:
     sent = _read_timestamp(text)
     if sent is None:
         raise AuthError(401, "bad header(s) 'X-Ops-Timestamp'")
-    if not abs(now - sent) < MAX_SKEW:
+    if not abs(now - sent) < max_skew:
         raise AuthError(
             401,
             f"Failed to authenticate as {user_id}. Synchronize the clock on your host.",

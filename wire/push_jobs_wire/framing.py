@@ -63,9 +63,7 @@ def parse_header(frame: bytes) -> Header:
     Raises FramingError when it is too large, is no ASCII or lacks a signature or a known version.
     """
     if len(frame) > MAX_HEADER:
-        raise FramingError(
-            f"header of {len(frame)} bytes, at most {MAX_HEADER} are allowed"
-        )
+        raise FramingError(f"header of {len(frame)} bytes, at most {MAX_HEADER} are allowed")
     try:
         text = frame.decode("ascii")
     except UnicodeDecodeError:
@@ -101,9 +99,7 @@ def seal_rsa(key: RSAPrivateKey, body: bytes) -> bytes:
 def check_hmac(key: bytes, header: Header, body: bytes) -> None:
     """Raise FramingError unless ``header`` signs ``body`` with ``key``, compared as base64 text."""
     if header.method != HMAC or header.version != "2.0":
-        raise FramingError(
-            f"signing method {header.method[:20]!r} is not accepted here"
-        )
+        raise FramingError(f"signing method {header.method[:20]!r} is not accepted here")
     expected = base64.b64encode(hmac.digest(key, body, "sha256"))
     if not hmac.compare_digest(expected, header.signature.encode("ascii")):
         raise FramingError("wrong signature")
@@ -112,9 +108,7 @@ def check_hmac(key: bytes, header: Header, body: bytes) -> None:
 def check_rsa(modulus: int, exponent: int, header: Header, body: bytes) -> None:
     """Raise FramingError unless ``header`` signs ``body`` with the server's RSA key."""
     if header.method != RSA:
-        raise FramingError(
-            f"signing method {header.method[:20]!r} is not accepted here"
-        )
+        raise FramingError(f"signing method {header.method[:20]!r} is not accepted here")
     try:
         signature = base64.b64decode(header.signature, validate=True)
         text = rsa.recover_raw(modulus, exponent, signature)

@@ -52,17 +52,13 @@ def _text(value: Any) -> Optional[str]:
 
 
 def _whole(value: Any) -> Optional[int]:
-    usable = (
-        isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31
-    )
+    usable = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31
     return value if usable else None
 
 
 def _moment(value: Any) -> Optional[float]:
     usable = (
-        isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and 0 <= value < 2**40
+        isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 2**40
     )
     return float(value) if usable else None
 
@@ -188,13 +184,9 @@ def decode_server(fields: Mapping[str, Any]) -> ServerMessage:
 
 def _decode_commit(job_id: Optional[str], fields: Mapping[str, Any]) -> Commit:
     command = _text(fields.get("command"))
-    problems = [
-        name for name in ("user", "dir", "file") if not _optional(str, fields.get(name))
-    ]
+    problems = [name for name in ("user", "dir", "file") if not _optional(str, fields.get(name))]
     env = fields.get("env")
-    if not _optional(dict, env) or not all(
-        isinstance(v, str) for v in (env or {}).values()
-    ):
+    if not _optional(dict, env) or not all(isinstance(v, str) for v in (env or {}).values()):
         problems.append("env")
     if job_id is None or not 0 < len(job_id) <= MAX_JOB_ID:
         problems.append("job_id")
@@ -202,9 +194,7 @@ def _decode_commit(job_id: Optional[str], fields: Mapping[str, Any]) -> Commit:
         problems.append("command")
     if problems:
         names = ", ".join(problems)
-        return Commit(
-            job_id, command or "", problem=f"the commit has no usable {names}"
-        )
+        return Commit(job_id, command or "", problem=f"the commit has no usable {names}")
     return Commit(
         job_id,
         command or "",

@@ -77,9 +77,7 @@ class NodeStatus(str, Enum):
         return self not in OPEN_NODE
 
 
-OPEN_NODE: FrozenSet[NodeStatus] = frozenset(
-    {NodeStatus.NEW, NodeStatus.READY, NodeStatus.RUNNING}
-)
+OPEN_NODE: FrozenSet[NodeStatus] = frozenset({NodeStatus.NEW, NodeStatus.READY, NodeStatus.RUNNING})
 
 
 class NodeInput(Enum):
@@ -130,9 +128,7 @@ def _voting_table() -> Table:
         (NodeInput.ACK_COMMIT, new): Step(ready, _vote("success")),
         (NodeInput.ACK_COMMIT, ready): Step(None, _vote("unexpected_commit")),
         (NodeInput.NACK_COMMIT, new): Step(NodeStatus.NACKED, _vote("failure")),
-        (NodeInput.NACK_COMMIT, ready): Step(
-            gone, _vote("lost_availibility"), rehab=True
-        ),
+        (NodeInput.NACK_COMMIT, ready): Step(gone, _vote("lost_availibility"), rehab=True),
         (NodeInput.VOTING_TIMEOUT, new): Step(gone, _vote("voting_timeout")),
     }
     for status in (new, ready):
@@ -141,9 +137,7 @@ def _voting_table() -> Table:
             table[unexpected, status] = Step(gone, rehab=True)
     for status in _FINAL_NODE:
         died = Step(None, _vote("client_died_while_voting"), rehab=True)
-        table[NodeInput.ACK_COMMIT, status] = table[
-            NodeInput.NACK_COMMIT, status
-        ] = died
+        table[NodeInput.ACK_COMMIT, status] = table[NodeInput.NACK_COMMIT, status] = died
         table[NodeInput.DOWN, status] = Step(None, _vote("down"), rehab=True)
         for unexpected in _OUTCOMES | {NodeInput.ACK_RUN, NodeInput.NACK_RUN}:
             table[unexpected, status] = Step(rehab=True)
@@ -155,9 +149,7 @@ def _running_table() -> Table:
     crashed = Step(NodeStatus.CRASHED, _run("crashed"), rehab=True)
     table: Dict[Tuple[NodeInput, NodeStatus], Step] = {
         (NodeInput.ACK_RUN, ready): Step(running, ("run_start", "")),
-        (NodeInput.NACK_RUN, ready): Step(
-            NodeStatus.FAILED, _run("run_nacked"), rehab=True
-        ),
+        (NodeInput.NACK_RUN, ready): Step(NodeStatus.FAILED, _run("run_nacked"), rehab=True),
         (NodeInput.NACK_RUN, running): Step(
             NodeStatus.FAILED, _run("run_nacked_while_running"), rehab=True
         ),

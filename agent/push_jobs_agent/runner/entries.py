@@ -55,8 +55,7 @@ def is_text(value: Any) -> bool:
 def is_environment(value: Any) -> bool:
     """True for a mapping from variable names to texts."""
     return isinstance(value, dict) and all(
-        is_text(name) and name and "=" not in name and is_text(text)
-        for name, text in value.items()
+        is_text(name) and name and "=" not in name and is_text(text) for name, text in value.items()
     )
 
 
@@ -120,9 +119,7 @@ def read_entry(
 def describe(value: Any) -> str:
     """What kind of thing ``value`` is, in the words of a JSON file."""
     names = {bool: str(value).lower(), type(None): "null", str: "text", list: "a list"}
-    return names.get(
-        type(value), "a mapping" if isinstance(value, dict) else "a number"
-    )
+    return names.get(type(value), "a mapping" if isinstance(value, dict) else "a number")
 
 
 def _check_options(fields: dict[str, Any], problems: list[str]) -> None:
@@ -152,9 +149,7 @@ def _words(command: Any, shell: bool, pattern: Optional[re.Pattern[str]]) -> lis
             raise ValueError("is a list, expected text, because shell is true")
         return _listed_words(command, pattern)
     if not isinstance(command, str):
-        raise ValueError(
-            f"is {describe(command)}, expected a command line or a list of arguments"
-        )
+        raise ValueError(f"is {describe(command)}, expected a command line or a list of arguments")
     if not is_text(command):
         raise ValueError("holds a character that no process can be given")
     if not command.strip():

@@ -88,9 +88,7 @@ class Job:
         self._child, self._selector = child, selector
         for fd, channel in zip(child.outputs, channels):
             self._channels[fd] = channel
-            selector.register(
-                fd, selectors.EVENT_READ, lambda fd=fd: self._read(fd, PIECE)
-            )
+            selector.register(fd, selectors.EVENT_READ, lambda fd=fd: self._read(fd, PIECE))
         try:
             spool.write_process(self.job_id, self._process_fields(child))
         except OSError:
@@ -142,11 +140,7 @@ class Job:
 
     def look(self, spool: Spool, now: float) -> None:
         """The first process may have ended."""
-        if (
-            self._child is None
-            or self._retry_at is not None
-            or self._child.status() is None
-        ):
+        if self._child is None or self._retry_at is not None or self._child.status() is None:
             return
         if self._killer is None:
             self._finish(spool, now)
@@ -168,9 +162,7 @@ class Job:
             self._write_result(spool, now)
         elif self._killer is None:
             self.kill("failed", self._timeout_reason, TIMEOUT_GRACE, now)
-        elif self._killer.step(now) and (
-            self._child is None or self._child.status() is not None
-        ):
+        elif self._killer.step(now) and (self._child is None or self._child.status() is not None):
             self._finish(spool, now)
 
     def _finish(self, spool: Spool, now: float) -> None:
@@ -205,9 +197,7 @@ class Job:
             spool.write_result(self.job_id, self.fields)
         except OSError as error:
             if self._retry_at is None:
-                log(
-                    f"job {self.job_id}: its result cannot be stored yet: {error.strerror}"
-                )
+                log(f"job {self.job_id}: its result cannot be stored yet: {error.strerror}")
             self._retry_at = now + RETRY_AFTER
         else:
             self._retry_at = None

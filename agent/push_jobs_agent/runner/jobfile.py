@@ -42,9 +42,7 @@ def decode(text: str) -> bytes:
     else:
         raise Refused("the job file has no valid prefix (expected raw: or base64:)")
     if len(data) > LARGEST:
-        raise Refused(
-            f"the job file has {len(data)} bytes, at most {LARGEST} are possible"
-        )
+        raise Refused(f"the job file has {len(data)} bytes, at most {LARGEST} are possible")
     return data
 
 
@@ -53,9 +51,7 @@ def path(file_dir: str, job_id: str) -> str:
     return os.path.join(file_dir, FOLDER + job_id, NAME)
 
 
-def store(
-    file_dir: str, job_id: str, data: bytes, owner: Optional[tuple[int, int]]
-) -> str:
+def store(file_dir: str, job_id: str, data: bytes, owner: Optional[tuple[int, int]]) -> str:
     """Write a job file; returns its path.
 
     Args:
@@ -76,9 +72,7 @@ def store(
             remove(place)
             raise
     except OSError as error:
-        raise Refused(
-            f"the job file cannot be stored: {folder}: {error.strerror}"
-        ) from None
+        raise Refused(f"the job file cannot be stored: {folder}: {error.strerror}") from None
     return place
 
 
@@ -86,10 +80,7 @@ def _check_parent(file_dir: str) -> None:
     facts = os.stat(file_dir)
     if facts.st_uid not in (0, os.geteuid()):
         raise Refused(f"the folder for job files, {file_dir}, belongs to somebody else")
-    if (
-        facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        and not facts.st_mode & stat.S_ISVTX
-    ):
+    if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not facts.st_mode & stat.S_ISVTX:
         raise Refused(f"the folder for job files, {file_dir}, can be written by others")
 
 

@@ -69,20 +69,14 @@ class Jobs:
         job = Job(job_id, known.get("capture") is True, known.get("started_at"))
         job.file = jobfile.path(self._file_dir, job_id)
         self._running[job_id] = job
-        reason = (
-            "the runner died while the job ran"
-            if noted
-            else "the runner died before it ran"
-        )
+        reason = "the runner died while the job ran" if noted else "the runner died before it ran"
         log(f"job {job_id}: {reason}")
         if known.get("boot") == boot_id():
             process = (int(known["pid"]), int(known["start"]))
             job.kill("crashed", reason, CRASH_GRACE, now, process)
             job.tick(self._spool, now)
         else:
-            job.give_up(
-                "crashed", "the machine went down while the job ran", self._spool, now
-            )
+            job.give_up("crashed", "the machine went down while the job ran", self._spool, now)
 
     def listing(self) -> list[dict[str, Any]]:
         """All jobs, oldest first."""
@@ -91,9 +85,7 @@ class Jobs:
             result = None if job_id in found else self._spool.read(job_id, "result")
             if result is not None:
                 found[job_id] = result
-        return sorted(
-            found.values(), key=lambda job: (job["started_at"] or 0.0, job["job_id"])
-        )
+        return sorted(found.values(), key=lambda job: (job["started_at"] or 0.0, job["job_id"]))
 
     def check(self, fields: Any) -> Plan:
         """What would be run for a request. Raises Refused with the reason against it."""
@@ -119,9 +111,7 @@ class Jobs:
             self._undo(job)
             if isinstance(error, Refused):
                 raise
-            raise Refused(
-                f"the process of the job cannot be made: {error.strerror}"
-            ) from None
+            raise Refused(f"the process of the job cannot be made: {error.strerror}") from None
         self._running[plan.job_id] = job
         log(f"job {plan.job_id}: started {plan.argv[0]!r}")
         started_at: float = job.fields["started_at"]

@@ -32,19 +32,13 @@ def take(path: str) -> Optional[int]:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Refused(
-            f"the lock file {path} cannot be opened: {error.strerror}"
-        ) from None
+        raise Refused(f"the lock file {path} cannot be opened: {error.strerror}") from None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(fd)
         held = isinstance(error, BlockingIOError)
-        what = (
-            "is held by another process"
-            if held
-            else f"cannot be taken: {error.strerror}"
-        )
+        what = "is held by another process" if held else f"cannot be taken: {error.strerror}"
         raise Refused(f"the lock {path} {what}") from None
     return fd
 

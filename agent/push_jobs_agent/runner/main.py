@@ -85,9 +85,7 @@ def _lock(path: str) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         folder = os.path.dirname(path)
-        raise RunnerError(
-            f"another runner works in {folder}; stop that one first"
-        ) from None
+        raise RunnerError(f"another runner works in {folder}; stop that one first") from None
     return fd
 
 

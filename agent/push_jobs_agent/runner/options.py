@@ -48,9 +48,7 @@ class Options:
         self.file_dir = _last(given, "--file-dir")
         self.allowed_users = set(given.get("--allow-user", []))
         names = given.get("--allow-env")
-        self.allowed_env: Optional[set[str]] = (
-            None if names is None else set(names) - {""}
-        )
+        self.allowed_env: Optional[set[str]] = None if names is None else set(names) - {""}
         self.lockfile = _last(given, "--lockfile") or CHEF_CLIENT
         self.output_limit = _limit(_last(given, "--output-limit"))
 
@@ -89,9 +87,7 @@ def _limit(text: str) -> int:
     if not text:
         return DEFAULT_LIMIT
     if not text.isdecimal() or int(text) < SMALLEST_LIMIT:
-        raise UsageError(
-            f"--output-limit is {text!r}, expected a number from {SMALLEST_LIMIT} on"
-        )
+        raise UsageError(f"--output-limit is {text!r}, expected a number from {SMALLEST_LIMIT} on")
     return int(text)
 
 

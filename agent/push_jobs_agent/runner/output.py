@@ -86,9 +86,7 @@ class Channel:
 
 
 def _create(path: str) -> int:
-    return os.open(
-        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
-    )
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
 def read_channel(path: str) -> bytes:

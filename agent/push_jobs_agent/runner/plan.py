@@ -69,9 +69,7 @@ class Plan:
         lock: path of the lock file, or None; ``lock_held``: as long as the job runs.
     """
 
-    def __init__(
-        self, request: Request, entry: Entry, argv: list[str], options: Options
-    ) -> None:
+    def __init__(self, request: Request, entry: Entry, argv: list[str], options: Options) -> None:
         self.job_id = request.job_id
         self.argv = argv
         self.account: Optional[Account] = _choose_account(request, entry, options)
@@ -83,9 +81,7 @@ class Plan:
             made.update(self.account.variables)
             made.update(entry.env)
         self.env = environment.with_facts(made, request.job_id, request.node)
-        self.capture = (
-            request.capture if entry.capture_output is None else entry.capture_output
-        )
+        self.capture = request.capture if entry.capture_output is None else entry.capture_output
         self.timeout, self.timeout_reason = _choose_timeout(request, entry)
         self.lock = options.lockfile if entry.lock is True else entry.lock or None
         self.lock_held = entry.lock is not True
@@ -100,17 +96,13 @@ def make_plan(request: Request, whitelist: Whitelist, options: Options) -> Plan:
     return plan
 
 
-def _choose_account(
-    request: Request, entry: Entry, options: Options
-) -> Optional[Account]:
+def _choose_account(request: Request, entry: Entry, options: Options) -> Optional[Account]:
     if entry.user is None:
         if request.user is None:
             return None
         account = accounts.find(request.user)
         if request.user not in options.allowed_users and account.uid != os.geteuid():
-            raise Refused(
-                f"the user {request.user!r} is not allowed for jobs on this node"
-            )
+            raise Refused(f"the user {request.user!r} is not allowed for jobs on this node")
     else:
         if request.user not in (None, entry.user):
             raise Refused(

@@ -44,9 +44,7 @@ class Server:
         listener: a listening socket, owned from now on.
     """
 
-    def __init__(
-        self, options: Options, whitelist: Whitelist, listener: socket.socket
-    ) -> None:
+    def __init__(self, options: Options, whitelist: Whitelist, listener: socket.socket) -> None:
         self._options = options
         self._listener = listener
         self._selector = selectors.DefaultSelector()
@@ -109,13 +107,9 @@ class Server:
         self._terms += 1
         self._stopping = True
         if self._terms > 1:
-            self._jobs.abort_all(
-                ABORT_GRACE, "the runner was stopped", time.monotonic()
-            )
+            self._jobs.abort_all(ABORT_GRACE, "the runner was stopped", time.monotonic())
         elif not self._jobs.idle:
-            log(
-                "stops when the running job has ended; a second signal ends the job, too"
-            )
+            log("stops when the running job has ended; a second signal ends the job, too")
 
     # The session
 

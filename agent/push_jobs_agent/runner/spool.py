@@ -40,17 +40,13 @@ def read_output(state_dir: str, job_id: str) -> tuple[bytes, bytes]:
     try:
         return read_channel(f"{folder}/stdout"), read_channel(f"{folder}/stderr")
     except OSError as error:
-        raise RunnerError(
-            f"the output of job {job_id} cannot be read: {error.strerror}"
-        ) from None
+        raise RunnerError(f"the output of job {job_id} cannot be read: {error.strerror}") from None
 
 
 def check_job_id(job_id: Any) -> str:
     """The id itself, when it can be the name of a folder. Raises Refused."""
     if not isinstance(job_id, str) or not JOB_ID.fullmatch(job_id):
-        raise Refused(
-            "the job id is not usable: expected 1 to 64 letters, digits and hyphens"
-        )
+        raise Refused("the job id is not usable: expected 1 to 64 letters, digits and hyphens")
     return job_id
 
 

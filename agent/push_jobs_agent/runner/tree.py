@@ -68,9 +68,7 @@ def members(job_id: str, pid: int, start: int) -> list[Process]:
     spared = _ancestors(table)
     first = table.get(pid)
     if first is not None and first.start != start:
-        pid = (
-            0  # Somebody else has that pid now, so nobody of that session can be left.
-        )
+        pid = 0  # Somebody else has that pid now, so nobody of that session can be left.
     found = [
         process
         for process in table.values()
@@ -78,9 +76,7 @@ def members(job_id: str, pid: int, start: int) -> list[Process]:
         and process.pid not in spared
         and (_is_near(process, pid) or _carries(process, job_id))
     ]
-    return [
-        process for process in _with_descendants(found, table, spared) if process.alive
-    ]
+    return [process for process in _with_descendants(found, table, spared) if process.alive]
 
 
 def _table() -> dict[int, Process]:
@@ -117,9 +113,7 @@ def _with_descendants(
     known = {process.pid for process in found} | spared
     reached = list(found)
     for process in reached:
-        fresh = [
-            child for child in children.get(process.pid, []) if child.pid not in known
-        ]
+        fresh = [child for child in children.get(process.pid, []) if child.pid not in known]
         known.update(child.pid for child in fresh)
         reached += fresh
     return reached
@@ -154,9 +148,7 @@ class Killer:
         now: monotonic seconds.
     """
 
-    def __init__(
-        self, job_id: str, pid: int, start: int, grace: float, now: float
-    ) -> None:
+    def __init__(self, job_id: str, pid: int, start: int, grace: float, now: float) -> None:
         self._job = (job_id, pid, start)
         self._deadline = now + grace
         self._asked: set[tuple[int, int]] = set()

@@ -68,9 +68,7 @@ class Whitelist:
         else:
             entry, match = self._match(name)
         if entry is None:
-            raise Refused(
-                f"the job {name!r} is switched off in the whitelist of this node"
-            )
+            raise Refused(f"the job {name!r} is switched off in the whitelist of this node")
         return entry, _arguments(name, entry, match)
 
     def _match(self, name: str) -> tuple[Optional[Entry], Optional[re.Match[str]]]:
@@ -114,9 +112,7 @@ def check_name(name: str) -> None:
     except UnicodeEncodeError:
         raise Refused("the name of the job is not valid text") from None
     if not size or size > LONGEST_NAME:
-        raise Refused(
-            f"the name of the job has {size} bytes; 1 to {LONGEST_NAME} are possible"
-        )
+        raise Refused(f"the name of the job has {size} bytes; 1 to {LONGEST_NAME} are possible")
     if not _is_plain(name):
         raise Refused(f"the name of the job holds a control character: {name!r}")
 
@@ -152,15 +148,11 @@ def load(path: str) -> Whitelist:
     """
     try:
         with open(path, "rb") as file:
-            data = (
-                yaml_as_json(file) if path.endswith((".yml", ".yaml")) else file.read()
-            )
+            data = yaml_as_json(file) if path.endswith((".yml", ".yaml")) else file.read()
     except OSError as error:
         raise WhitelistError([f"{path}: cannot be read: {error.strerror}"]) from None
     except ValueError as error:
-        raise WhitelistError(
-            [f"{path}: {line}" for line in str(error).splitlines()]
-        ) from None
+        raise WhitelistError([f"{path}: {line}" for line in str(error).splitlines()]) from None
     problems: list[str] = []
     whitelist = read(data, problems)
     if problems:
@@ -176,9 +168,7 @@ def read(data: bytes, problems: list[str]) -> Whitelist:
         if len(fields) < len(pairs):
             keys = [key for key, _ in pairs]
             twice = [key for key in fields if keys.count(key) > 1]
-            problems.extend(
-                f"{key}: is there more than once, expected once" for key in twice
-            )
+            problems.extend(f"{key}: is there more than once, expected once" for key in twice)
         return fields
 
     try:
@@ -190,9 +180,7 @@ def read(data: bytes, problems: list[str]) -> Whitelist:
         if isinstance(fields["whitelist"], dict):
             fields = fields["whitelist"]
     if not isinstance(fields, dict):
-        problems.append(
-            f"is {describe(fields)}, expected a mapping from job names to entries"
-        )
+        problems.append(f"is {describe(fields)}, expected a mapping from job names to entries")
         return Whitelist({}, [])
     return _read_entries(fields, problems)
 
@@ -226,7 +214,5 @@ def _read_key(key: str, problems: list[str]) -> Optional[re.Pattern[str]]:
     try:
         return re.compile(key[1:-1])
     except (re.error, RecursionError, OverflowError) as error:
-        problems.append(
-            f"is not a pattern: {error}; expected a Python regular expression"
-        )
+        problems.append(f"is not a pattern: {error}; expected a Python regular expression")
         return None

@@ -73,9 +73,7 @@ def _meaning(match: re.Match[str], pattern: re.Pattern[str]) -> Union[str, int]:
         return pattern.groupindex[name]
     group = int(number or name)
     if group > pattern.groups:
-        raise ValueError(
-            f"{match[0]} is past the {pattern.groups} groups of the pattern"
-        )
+        raise ValueError(f"{match[0]} is past the {pattern.groups} groups of the pattern")
     return group
 
 

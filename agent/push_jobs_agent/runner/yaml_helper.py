@@ -40,9 +40,7 @@ def yaml_as_json(file: BinaryIO) -> bytes:
     if status == 0:
         return data
     text = data.decode("utf-8", "replace").strip() if status == 1 else ""
-    raise ValueError(
-        text or f"the helper that reads YAML ended with exit code {status}"
-    )
+    raise ValueError(text or f"the helper that reads YAML ended with exit code {status}")
 
 
 def _start_helper(source: int, target: int) -> int:

@@ -55,9 +55,7 @@ def _children(node: Any, problems: List[str]) -> List[Any]:
         if key.tag.rpartition(":")[2] not in ("str", "merge"):
             problems.append(f"{_place(key)}: the key is no text, put it into quotes")
         elif key.value in seen:
-            problems.append(
-                f"{_place(key)}: {key.value} is there more than once, expected once"
-            )
+            problems.append(f"{_place(key)}: {key.value} is there more than once, expected once")
         else:
             seen.add(key.value)
     return [value for _, value in node.value]

@@ -11,9 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Callable, Dict, Iterable, List, Optional, Sequence, Set
 
-from push_jobs_wire.messages import ServerMessage
-from push_jobs_wire.states import OPEN_NODE, JobStatus, NodeInput
-
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.dialogue import Dialogue
 from push_jobs_server.engine.inbox import Inbox
@@ -33,7 +30,11 @@ from push_jobs_server.records import (
     Outcome,
     SessionKeyStored,
 )
+from push_jobs_wire.messages import ServerMessage
+from push_jobs_wire.states import OPEN_NODE, JobStatus, NodeInput
 
+ANSWER_TIME = 25.0
+"""Seconds in which a request is answered; who asks waits a little longer."""
 _DOWN_AFTER_RESTART = 7
 """Heartbeat intervals after a restart in which the nodes of unfinished jobs may come back."""
 
@@ -260,9 +261,14 @@ class Engine:
 
         def begin() -> None:
             job = self._adopt_job(record)
+            if self.now - asked_at > ANSWER_TIME:
+                reason = "it could not be stored in time; its caller was told to try again"
+                job.crash(reason, self.now)
             settled(job_id)
-            job.start(self.now)
+            if not job.status.final:
+                job.start(self.now)
 
+        asked_at = self.now
         batch = self.batch(job_id)
         batch.changes.append(JobCreated(record))
         batch.after.append(begin)

@@ -9,19 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Optional
 
-from push_jobs_wire.messages import Ack, Confirm, Heartbeat, Reply, Unknown
-from push_jobs_wire.states import (
-    AgentState,
-    JobStatus,
-    NodeInput,
-    NodeStatus,
-    SessionInput,
-)
-
 from push_jobs_server.engine.inbox import Accepted
 from push_jobs_server.engine.job import RESULTS, JobMachine, Report
 from push_jobs_server.engine.node import NodeSession
 from push_jobs_server.records import LateResult, Outcome, OutputStored
+from push_jobs_wire.messages import Ack, Confirm, Heartbeat, Reply, Unknown
+from push_jobs_wire.states import AgentState, JobStatus, NodeInput, NodeStatus, SessionInput
 
 if TYPE_CHECKING:
     from push_jobs_server.engine.core import Engine

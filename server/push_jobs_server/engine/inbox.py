@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Callable, Counter as CounterType, Optional, Sequence
+from typing import Callable
+from typing import Counter as CounterType
+from typing import Optional, Sequence
 
+from push_jobs_server.engine.node import NodeKey
 from push_jobs_wire import framing, messages
 from push_jobs_wire.errors import RemoteError
 from push_jobs_wire.messages import NodeMessage, Origin
-
-from push_jobs_server.engine.node import NodeKey
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Callable, Counter as CounterType, Dict, List, Optional, Protocol, Tuple
-
-from push_jobs_wire.messages import Commit, Run, ServerMessage
-from push_jobs_wire.states import (
-    JOB_TRANSITIONS,
-    NODE_IN_RUNNING,
-    NODE_IN_VOTING,
-    JobStatus,
-    NodeInput,
-    NodeStatus,
-    Step,
-)
+from typing import Callable
+from typing import Counter as CounterType
+from typing import Dict, List, Optional, Protocol, Tuple
 
 from push_jobs_server.records import (
     Change,
@@ -31,6 +22,17 @@ from push_jobs_server.records import (
     NodeChanged,
     Outcome,
     OutputStored,
+)
+from push_jobs_wire.messages import Commit, Run, ServerMessage
+from push_jobs_wire.states import (
+    JOB_TRANSITIONS,
+    NODE_IN_RUNNING,
+    NODE_IN_VOTING,
+    OPEN_NODE,
+    JobStatus,
+    NodeInput,
+    NodeStatus,
+    Step,
 )
 
 RESULTS = {NodeInput.SUCCEEDED: NodeStatus.SUCCEEDED, NodeInput.FAILED: NodeStatus.FAILED}
@@ -132,6 +134,12 @@ class JobMachine:
             self._decide(now)
         elif self.status is JobStatus.RUNNING and now >= (self.run_deadline or now):
             self._time_out(now)
+
+    def crash(self, reason: str, now: float) -> None:
+        """End the job before it began; nothing ran."""
+        for node in self.open_nodes(*OPEN_NODE):
+            self._set(node, NodeStatus.UNAVAILABLE, Outcome(reason=reason))
+        self._end(JobStatus.CRASHED, now)
 
     def deadline(self) -> Optional[float]:
         """When ``tick`` wants to be called next, in seconds since the epoch."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, List, Optional, Set, Tuple
 
+from push_jobs_server.engine.access import Access
+from push_jobs_server.engine.node import Health, HealthRules, NodeKey, NodeSession
 from push_jobs_wire import framing
 from push_jobs_wire.messages import Abort, ServerMessage, encode_server
 from push_jobs_wire.states import SessionInput
-
-from push_jobs_server.engine.access import Access
-from push_jobs_server.engine.node import Health, HealthRules, NodeKey, NodeSession
 
 Frames = Tuple[bytes, bytes, bytes]
 """(routing id, header, body)."""

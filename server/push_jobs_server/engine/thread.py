@@ -16,18 +16,17 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Callable, Deque, Dict, Hashable, List, Optional, Protocol, Sequence, Tuple
 
-from push_jobs_wire.framing import format_timestamp
-from push_jobs_wire.messages import ServerHeartbeat, encode_server
-
 from push_jobs_server.engine.core import Batch, Engine
 from push_jobs_server.records import Busy, Change
 from push_jobs_server.transports.base import Transport
+from push_jobs_wire.framing import format_timestamp
+from push_jobs_wire.messages import ServerHeartbeat, encode_server
 
 log = logging.getLogger("push_jobs_server.engine")
 
 Answer = Callable[[object], None]
 _FIRST_BEAT = 0.2
-"""Seconds after the start; soon, so that nodes notice a restart at once (pushy-protocol, Annex B)."""
+"""Seconds after the start; soon, so that nodes notice a restart at once."""
 
 
 class ChangeWriter(Protocol):

@@ -8,13 +8,13 @@ bottleneck of mass reconnects (architecture 10). zmq errors never leave this mod
 from __future__ import annotations
 
 import socket
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import zmq
-from push_jobs_wire.errors import PushJobsError
 from zmq.utils import z85
 
 from push_jobs_server.transports.base import Inbound
+from push_jobs_wire.errors import PushJobsError
 
 _ZAP = "inproc://zeromq.zap.01"
 _BURST = 1000
@@ -87,7 +87,8 @@ class ZeroMQTransport:
                 f"cannot listen on {host}:{port} ({name} port): {error}; "
                 f"is another server running? Change zeromq.{name}_port"
             ) from None
-        return int(bound.getsockopt(zmq.LAST_ENDPOINT).rsplit(b":", 1)[1].rstrip(b"\0"))
+        endpoint: Any = bound.getsockopt(zmq.LAST_ENDPOINT)
+        return int(endpoint.rsplit(b":", 1)[1].rstrip(b"\0"))
 
     def receive(self, timeout: float) -> Iterator[Inbound]:
         """See ``Transport.receive``."""
@@ -159,7 +160,8 @@ class ZeroMQTransport:
 
 def _user_id(parts: Sequence["zmq.Frame"]) -> Optional[str]:
     try:
-        return str(parts[-1].get("User-Id")) if parts else None
+        last: Any = parts[-1] if parts else None
+        return str(last.get("User-Id")) if parts else None
     except (zmq.ZMQError, UnicodeDecodeError):
         return None
 
@@ -172,4 +174,5 @@ def _read_zap(
         return request_id, None
     if len(request[6]) != 32:
         return request_id, None
-    return request_id, authorise(z85.encode(request[6]).decode("ascii"))
+    codec: Any = z85  # untyped in older releases
+    return request_id, authorise(codec.encode(request[6]).decode("ascii"))

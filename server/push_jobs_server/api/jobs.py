@@ -1,0 +1,131 @@
+"""Starting jobs and looking at them (pushy-api 4.3 to 4.6), and our detailed view of one."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Dict, List, Optional
+from urllib.parse import parse_qs
+
+import bottle
+
+from push_jobs_server.api.documents import job_detail, job_document, job_with_nodes
+from push_jobs_server.api.gate import READ, WRITE, SignedRequest, authorize
+from push_jobs_server.api.job_body import read_job
+from push_jobs_server.api.services import Caller, Failure, Services, unavailable
+from push_jobs_server.api.status import Accepts
+from push_jobs_server.api.urls import base_url
+from push_jobs_server.records import Busy, JobRecord, JobRequest
+from push_jobs_server.store import StoreError, StoreUnavailable
+
+_NO_SUCH_JOB = "there is no such job in this organization"
+
+
+class Jobs:
+    """``jobs``, ``jobs/ID``, their output, and ``v1/jobs/ID``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def start(self, environ: Dict[str, Any], accept: Accepts, org: str) -> Dict[str, str]:
+        """Store a job and start it; answers only once it is stored."""
+        request = SignedRequest(self._services, environ)
+        caller = request.authenticate(org)
+        authorize(self._services, org, caller, WRITE)
+        asked = self._read(request.body, org, caller)
+        accept.check()
+        kind = str(environ.get("CONTENT_TYPE", "")).split(";")[0].strip().lower()
+        if kind != "application/json":
+            raise Failure(415, ["the body has to be application/json"])
+        job_id = self._submit(asked)
+        proxies = self._services.settings["trusted_proxies"]
+        url = f"{base_url(environ, proxies)}/organizations/{org}/pushy/jobs/{job_id}"
+        bottle.response.status = 201
+        bottle.response.set_header("Location", url)
+        return {"uri": url}
+
+    def _read(self, raw: bytes, org: str, caller: Caller) -> JobRequest:
+        settings = self._services.settings
+        body = read_job(raw, int(settings["max_job_file"]))
+        timeout = body.run_timeout
+        if timeout is None:
+            timeout = int(settings["default_run_timeout"])
+        return JobRequest(
+            org,
+            body.command,
+            body.nodes,
+            body.quorum,
+            timeout,
+            caller.name,
+            caller.kind,
+            user=body.user,
+            dir=body.dir,
+            env=body.env,
+            file=body.file,
+            capture=body.capture,
+            request_key=caller.request_key,
+        )
+
+    def _submit(self, asked: JobRequest) -> str:
+        services = self._services
+        first = self._first_job(asked)
+        if first is not None:
+            return first
+        if not services.engine.accepting:
+            raise unavailable("the database does not take new jobs now; try again later")
+        job_id = uuid.uuid4().hex
+        try:
+            answer = services.engine.ask(
+                lambda engine, answer: engine.start_job(job_id, asked, answer)
+            )
+        except Busy as busy:
+            raise unavailable(str(busy)) from None
+        except StoreError as error:
+            raise Failure(500, [f"the job could not be stored: {error}"]) from None
+        return str(answer)
+
+    def _first_job(self, asked: JobRequest) -> Optional[str]:
+        """The job that this very request started before, if it did (architecture 3)."""
+        try:
+            return self._services.store.job_for_request(asked.org, str(asked.request_key))
+        except StoreUnavailable as error:
+            raise unavailable(str(error)) from None
+
+    def list(self, environ: Dict[str, Any], accept: Accepts, org: str) -> List[Dict[str, Any]]:
+        """All jobs of the organization, newest last."""
+        self._admit(environ, accept, org)
+        return [job_document(job) for job in self._services.store.jobs(org)]
+
+    def show(self, environ: Dict[str, Any], accept: Accepts, org: str, job: str) -> Dict[str, Any]:
+        """A job with its nodes by status, as old clients know it."""
+        self._admit(environ, accept, org)
+        query = parse_qs(str(environ.get("QUERY_STRING", "")))
+        return job_with_nodes(self._job(org, job), query.get("include_file") == ["true"])
+
+    def detail(
+        self, environ: Dict[str, Any], accept: Accepts, org: str, job: str
+    ) -> Dict[str, Any]:
+        """A job with everything that is known of each node."""
+        self._admit(environ, accept, org)
+        return job_detail(self._job(org, job))
+
+    def output(
+        self, environ: Dict[str, Any], accept: Accepts, org: str, job: str, node: str
+    ) -> bytes:
+        """What a node's command printed on the channel that the path names."""
+        self._admit(environ, accept, org)
+        channel = str(environ["PATH_INFO"]).rsplit("/", 1)[1]
+        found = self._services.store.output(org, job, node, channel)
+        if found is None:
+            raise Failure(404, ["no output of this node and job is stored"])
+        return found
+
+    def _admit(self, environ: Dict[str, Any], accept: Accepts, org: str) -> None:
+        caller = SignedRequest(self._services, environ).authenticate(org)
+        authorize(self._services, org, caller, READ)
+        accept.check()
+
+    def _job(self, org: str, job_id: str) -> JobRecord:
+        job = self._services.store.job(org, job_id)
+        if job is None:
+            raise Failure(404, [_NO_SUCH_JOB])
+        return job

@@ -1,0 +1,71 @@
+"""What the HTTP routes work with, and the answers that are no success."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Callable, Dict, List, Optional, Union
+
+from push_jobs_server.engine.thread import EngineThread
+from push_jobs_server.identity.base import Identity
+from push_jobs_server.store import Store
+from push_jobs_wire.settings import Values
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """What the server tells nodes and strangers about itself (pushy-api 4.1)."""
+
+    incarnation_id: str
+    host: str
+    heartbeat_port: int
+    command_port: int
+    public_key: str
+    curve_public_key: str
+    ca: str = ""
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of a running server that routes may use; ``clock`` gives the wall clock."""
+
+    settings: Values
+    facts: ServerFacts
+    store: Store
+    identity: Identity
+    engine: EngineThread
+    clock: Callable[[], float] = time.time
+
+
+class Failure(Exception):
+    """Raised to end a request with a status and a JSON body ``{"error": ...}``.
+
+    ``error`` is a list for authentication and authorization, a plain string for job bodies, as
+    existing automation compares them (pushy-api 1.6).
+    """
+
+    def __init__(
+        self,
+        status: int,
+        error: Union[str, List[str]],
+        headers: Optional[Dict[str, str]] = None,
+    ) -> None:
+        super().__init__(status, error)
+        self.status = status
+        self.error = error
+        self.headers = headers or {}
+
+
+def unavailable(why: str) -> Failure:
+    """503: nothing was done, the caller may try again."""
+    return Failure(503, [why], {"Retry-After": "5"})
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who made a request: the entry of the key that verified it."""
+
+    name: str
+    kind: str
+    public_key: str
+    request_key: str = field(repr=False, default="")
