@@ -7,14 +7,13 @@ node: such names are always passed as ``CHEF_PUSH_ENV_<NAME>``. Follows operator
 
 from __future__ import annotations
 
-from push_jobs_agent.runner.tree import JOB_ID_VARIABLE
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Collection, Mapping, Optional
 
 PREFIX = "CHEF_PUSH_ENV_"
 
+JOB_ID_VARIABLE = "CHEF_PUSH_JOB_ID"
 NODE_VARIABLE = "CHEF_PUSH_NODE_NAME"
 FILE_VARIABLE = "CHEF_PUSH_JOB_FILE"
 

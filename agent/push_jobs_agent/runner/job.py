@@ -14,7 +14,7 @@ from push_jobs_agent.runner import jobfile, locks
 from push_jobs_agent.runner.log import log
 from push_jobs_agent.runner.output import Channel
 from push_jobs_agent.runner.process import spawn
-from push_jobs_agent.runner.tree import Killer, boot_id
+from push_jobs_agent.runner.tree import FOLDER_VARIABLE, Killer, boot_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,8 +44,11 @@ class Job:
         ended: true once the result is on the disk.
     """
 
-    def __init__(self, job_id: str, capture: bool, started_at: Optional[float]) -> None:
+    def __init__(
+        self, job_id: str, folder: str, capture: bool, started_at: Optional[float]
+    ) -> None:
         self.job_id = job_id
+        self._folder = os.path.realpath(folder)
         self.ended = False
         self.file: Optional[str] = None
         self.lock: Optional[int] = None
@@ -81,10 +84,10 @@ class Job:
         now: float,
     ) -> None:
         """Make the process and let it go. Raises OSError, and then there is no process."""
-        folder = spool.folder(self.job_id)
         names = ("stdout", "stderr") if plan.capture else ()
-        channels = [Channel(os.path.join(folder, name), limit) for name in names]
-        child = spawn(plan.argv, plan.env, plan.dir, plan.account, plan.capture)
+        channels = [Channel(os.path.join(self._folder, name), limit) for name in names]
+        env = {FOLDER_VARIABLE: self._folder, **plan.env}
+        child = spawn(plan.argv, env, plan.dir, plan.account, plan.capture)
         self._child, self._selector = child, selector
         for fd, channel in zip(child.outputs, channels):
             self._channels[fd] = channel
@@ -131,7 +134,7 @@ class Job:
         if self._child is not None:
             process = (self._child.pid, self._child.start)
         self._verdict = (result, reason)
-        self._killer = Killer(self.job_id, *process, grace, now)
+        self._killer = Killer(self._folder, *process, grace, now)
 
     def give_up(self, result: str, reason: str, spool: Spool, now: float) -> None:
         """End a job that cannot have any process left."""

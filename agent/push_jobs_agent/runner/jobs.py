@@ -66,7 +66,8 @@ class Jobs:
     def _crash(self, job_id: str, now: float) -> None:
         noted = self._spool.read(job_id, "process")
         known = noted or {"pid": 0, "start": 0, "boot": boot_id()}
-        job = Job(job_id, known.get("capture") is True, known.get("started_at"))
+        folder = self._spool.folder(job_id)
+        job = Job(job_id, folder, known.get("capture") is True, known.get("started_at"))
         job.file = jobfile.path(self._file_dir, job_id)
         self._running[job_id] = job
         reason = "the runner died while the job ran" if noted else "the runner died before it ran"
@@ -100,7 +101,7 @@ class Jobs:
             Refused: with the reason; then nothing of the job is left here.
         """
         plan = self.check(fields)
-        job = Job(plan.job_id, plan.capture, None)
+        job = Job(plan.job_id, self._spool.folder(plan.job_id), plan.capture, None)
         self._spool.create(plan.job_id, fields)
         try:
             if plan.lock and plan.lock_held:

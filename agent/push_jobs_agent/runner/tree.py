@@ -1,10 +1,10 @@
 """Finding and killing all processes of a job, by walking /proc.
 
 To a job belong: its first process, the members of its session and process group, whoever carries
-its id in the environment (so a daemon that left the session is found), and all their descendants. A
-pid alone proves nothing, pids come back: a process is known by pid and start time, and what is
-older than the job is never looked at. This process and its ancestors are never touched: a job may
-have started them. Nothing here waits.
+its folder in the environment (so a daemon that left the session is found), and all their
+descendants. A pid alone proves nothing, pids come back: a process is known by pid and start time,
+and what is older than the job is never looked at. This process and its ancestors are never touched:
+a job may have started them. Nothing here waits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional
 
-JOB_ID_VARIABLE = "CHEF_PUSH_JOB_ID"
+FOLDER_VARIABLE = "CHEF_PUSH_JOB_SPOOL"
+"""Names the job's folder in the spool. The job's id alone would not do: several agents of one
+machine may run the same job."""
 
 FIRST_PAUSE = 0.001
 LONGEST_PAUSE = 0.1
@@ -56,11 +58,11 @@ def boot_id() -> str:
     return _read("/proc/sys/kernel/random/boot_id").decode().strip()
 
 
-def members(job_id: str, pid: int, start: int) -> list[Process]:
+def members(folder: str, pid: int, start: int) -> list[Process]:
     """All living processes of a job.
 
     Args:
-        job_id: as its processes carry it in their environment.
+        folder: of the job in the spool, as its processes carry it in their environment.
         pid: of the first process, 0 when it is not known.
         start: of the first process, in clock ticks; what is older does not belong to the job.
     """
@@ -74,7 +76,7 @@ def members(job_id: str, pid: int, start: int) -> list[Process]:
         for process in table.values()
         if process.start >= start
         and process.pid not in spared
-        and (_is_near(process, pid) or _carries(process, job_id))
+        and (_is_near(process, pid) or _carries(process, folder))
     ]
     return [process for process in _with_descendants(found, table, spared) if process.alive]
 
@@ -97,11 +99,11 @@ def _is_near(process: Process, pid: int) -> bool:
     return pid > 0 and pid in (process.pid, process.session, process.group)
 
 
-def _carries(process: Process, job_id: str) -> bool:
+def _carries(process: Process, folder: str) -> bool:
     if not process.alive:
         return False
     environment = b"\0" + _read(f"/proc/{process.pid}/environ")
-    return f"\0{JOB_ID_VARIABLE}={job_id}\0".encode() in environment
+    return f"\0{FOLDER_VARIABLE}={folder}\0".encode() in environment
 
 
 def _with_descendants(
@@ -143,13 +145,13 @@ class Killer:
     """Ends a job's tree: asks politely, waits as long as needed but not longer, then kills.
 
     Args:
-        job_id, pid, start: see ``members``.
+        folder, pid, start: see ``members``.
         grace: seconds between asking and killing.
         now: monotonic seconds.
     """
 
-    def __init__(self, job_id: str, pid: int, start: int, grace: float, now: float) -> None:
-        self._job = (job_id, pid, start)
+    def __init__(self, folder: str, pid: int, start: int, grace: float, now: float) -> None:
+        self._job = (folder, pid, start)
         self._deadline = now + grace
         self._asked: set[tuple[int, int]] = set()
         self._pause = FIRST_PAUSE

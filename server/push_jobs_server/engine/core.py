@@ -8,8 +8,9 @@ Sources: architecture 3; pushy-protocol 6; pushy-api 5.
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Iterable, List, Optional, Sequence, Set
+from typing import Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.dialogue import Dialogue
@@ -22,6 +23,7 @@ from push_jobs_server.records import (
     EngineStatus,
     Grant,
     GrantStored,
+    JobChanged,
     JobCreated,
     JobNode,
     JobRecord,
@@ -112,6 +114,7 @@ class Engine:
         self._jobs_of: Dict[NodeKey, Set[str]] = {}
         self._starting: Dict[str, List[Callable[[object], None]]] = {}
         self._batches: Dict[str, Batch] = {}
+        self._timers: List[Tuple[float, str]] = []
         self.log = log
         self._dialogue = Dialogue(self)
         self._next_scan = now + rules.health.interval
@@ -136,10 +139,8 @@ class Engine:
     def tick(self) -> None:
         """Turn the timers."""
         self.roster.tick(self.now)
-        for job in list(self.jobs.values()):
-            job.tick(self.now)
-            if job.ended_at is not None and self.now >= job.ended_at + self.rules.job_linger:
-                self._drop_job(job)
+        while self._timers and self._timers[0][0] <= self.now:
+            self._job_timer(heapq.heappop(self._timers)[1])
         if self.now >= self._next_scan:
             self._next_scan = self.now + self.rules.health.interval
             for session in self.roster.unhealthy(self.now):
@@ -151,12 +152,8 @@ class Engine:
     def next_wakeup(self) -> float:
         """When ``tick`` has something to do next."""
         times = [self._next_scan, *self.roster.wakeups()]
-        for job in self.jobs.values():
-            deadline = job.deadline()
-            if job.ended_at is not None:
-                deadline = job.ended_at + self.rules.job_linger
-            if deadline is not None:
-                times.append(deadline)
+        if self._timers:
+            times.append(self._timers[0][0])
         if self._give_up_at is not None:
             times.append(self._give_up_at)
         return min(times)
@@ -280,7 +277,30 @@ class Engine:
         self.jobs[job.id] = job
         for node in job.nodes:
             self._jobs_of.setdefault((org, node), set()).add(job.id)
+        self._set_timer(job)
         return job
+
+    def _due(self, job: JobMachine) -> Optional[float]:
+        """When the job's next timer runs out: its vote, its run, or its stay after the end."""
+        if job.ended_at is not None:
+            return job.ended_at + self.rules.job_linger
+        return job.deadline()
+
+    def _set_timer(self, job: JobMachine) -> None:
+        due = self._due(job)
+        if due is not None:
+            heapq.heappush(self._timers, (due, job.id))
+
+    def _job_timer(self, job_id: str) -> None:
+        """A timer ran out; one that was set before the job went on means nothing any more."""
+        job = self.jobs.get(job_id)
+        due = None if job is None else self._due(job)
+        if job is None or due is None or due > self.now:
+            return
+        if job.ended_at is not None:
+            self._drop_job(job)
+        else:
+            job.tick(self.now)
 
     def _drop_job(self, job: JobMachine) -> None:
         del self.jobs[job.id]
@@ -295,7 +315,12 @@ class Engine:
         return self._batches.setdefault(name, Batch())
 
     def _batch_changes(self, job_id: str) -> Callable[[Change], None]:
-        return lambda change: self.batch(job_id).changes.append(change)
+        def record(change: Change) -> None:
+            self.batch(job_id).changes.append(change)
+            if isinstance(change, JobChanged):
+                self._set_timer(self.jobs[job_id])
+
+        return record
 
     def open_jobs(self, key: NodeKey) -> List[JobMachine]:
         """The jobs in which this node still has a part to play."""

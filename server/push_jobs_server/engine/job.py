@@ -254,8 +254,8 @@ class JobMachine:
         self._end(JobStatus.TIMED_OUT, now)
 
     def _end(self, status: JobStatus, now: float) -> None:
-        self._move(status, now)
         self.ended_at = now
+        self._move(status, now)
 
     def _move(self, status: JobStatus, now: float) -> None:
         assert status in JOB_TRANSITIONS[self.status], (self.status, status)
