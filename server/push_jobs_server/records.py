@@ -164,7 +164,7 @@ class EngineStatus:
 
 
 class Busy(Exception):
-    """Raised when a request can't be accepted now: a queue is full or the store does not take writes.
+    """Raised when a request can not be accepted now: a queue is full or no writes are possible.
 
     Nothing was started; the caller may try again (503).
     """

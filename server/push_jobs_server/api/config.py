@@ -10,12 +10,11 @@ from urllib.parse import parse_qs
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from zmq.utils import z85
 
-from push_jobs_server.api.gate import READ, SignedRequest, authorize, refuse
+from push_jobs_server.api.gate import READ, SignedRequest, authorize, load_key, refuse
 from push_jobs_server.api.services import Caller, Failure, Services, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.records import Busy, Grant
 from push_jobs_server.store import StoreError
-from push_jobs_wire import chef_auth
 from push_jobs_wire.messages import EXTENSIONS
 
 _CURVE_KEY_LENGTH = 40
@@ -63,8 +62,7 @@ class Config:
 
     def _document(self, org: str, node: str, caller: Caller, secret: bytes) -> Dict[str, Any]:
         settings, facts = self._services.settings, self._services.facts
-        key = chef_auth.load_public_key(caller.public_key)
-        sealed = key.encrypt(secret, PKCS1v15())
+        sealed = load_key(caller.public_key).encrypt(secret, PKCS1v15())
         return {
             "type": "config",
             "host": facts.host,

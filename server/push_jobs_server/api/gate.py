@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import lru_cache
 from typing import Any, Dict, List, Optional
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from push_jobs_server.api.services import Caller, Failure, Services, unavailable
 from push_jobs_server.identity.base import Principal
@@ -73,7 +76,7 @@ class SignedRequest:
                 method=self.method,
                 target=self.target,
                 body=self.body,
-                public_keys=[chef_auth.load_public_key(each.public_key) for each in members],
+                public_keys=[load_key(each.public_key) for each in members],
             )
         except chef_auth.AuthError as error:
             raise Failure(error.status, error.error, _SIGN) from None
@@ -87,6 +90,12 @@ class SignedRequest:
         path = chef_auth.canonical_path(self.target)
         parts = (org, claim.user_id, claim.timestamp, claim.version, self.method, path, content)
         return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def load_key(pem: str) -> RSAPublicKey:
+    """A public key from its PEM text; parsing one costs more than checking a signature with it."""
+    return chef_auth.load_public_key(pem)
 
 
 def authorize(services: Services, org: str, caller: Caller, action: str) -> None:
