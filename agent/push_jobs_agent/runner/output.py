@@ -44,16 +44,17 @@ class Channel:
     """Takes one channel of a job to disk.
 
     Args:
-        path: of the head; must not exist yet.
+        path: of the head; made when there is something to put into it.
         limit: bytes that are kept in the end; on disk up to half of it more.
     """
 
     def __init__(self, path: str, limit: int) -> None:
         self._path = path
-        self._room = limit // 2
-        self._piece = limit - limit // 2
-        self._number = 0
-        self._fd = _create(path)
+        self._head = limit // 2
+        self._piece = limit - self._head
+        self._fd = -1
+        self._number = -1
+        self._room = 0
         self.problem: Optional[str] = None
 
     def feed(self, data: bytes) -> None:
@@ -70,13 +71,14 @@ class Channel:
             self.problem = f"output was lost: {error.strerror}"
 
     def _turn_over(self) -> None:
-        """Begin the next piece of the tail; the one before the current is not needed any more."""
-        fresh = _create(f"{self._path}.{self._number + 1}")
-        os.close(self._fd)
-        self._fd, self._room = fresh, self._piece
-        self._number += 1
-        if self._number > 2:
-            os.unlink(f"{self._path}.{self._number - 2}")
+        """Begin the head, or the next piece of the tail and let the last but one go."""
+        number = self._number + 1
+        fresh = _create(f"{self._path}.{number}" if number else self._path)
+        self.close()
+        self._fd, self._number = fresh, number
+        self._room = self._piece if number else self._head
+        if number > 2:
+            os.unlink(f"{self._path}.{number - 2}")
 
     def close(self) -> None:
         """Nothing more will come; bringing it to the disk itself is the spool's business."""

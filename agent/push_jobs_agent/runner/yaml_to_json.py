@@ -11,6 +11,9 @@ import json
 import sys
 from typing import Any, List
 
+PLAIN = ("str", "int", "float", "bool", "null", "map", "seq", "merge")
+"""What JSON knows, too."""
+
 
 def main() -> int:
     """Convert, or say what is wrong."""
@@ -20,39 +23,41 @@ def main() -> int:
         print("reading YAML needs PyYAML: install it, or write the whitelist as JSON")
         return 1
     problems: List[str] = []
+    text = "{}"
     try:
         loader: Any = yaml.SafeLoader(sys.stdin.buffer)
         node = loader.get_single_node()
-        _find_problems(node, problems)
-        value = {} if node is None else loader.construct_document(node)
-        text = json.dumps(value)
+        if node is not None:
+            _find_problems(node, problems)
+        if node is not None and not problems:
+            text = json.dumps(loader.construct_document(node))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         problems.append("is not YAML: " + " ".join(str(error).split()))
-    if problems:
-        print("\n".join(problems))
-        return 1
-    print(text)
-    return 0
+    print("\n".join(problems) or text)
+    return 1 if problems else 0
 
 
 def _find_problems(node: Any, problems: List[str]) -> None:
     """Walk over the parsed tree; its nodes still know the line they stand in."""
     for child in _children(node, problems):
         _find_problems(child, problems)
-    kinds = {"str", "int", "float", "bool", "null", "map", "seq", "merge"}
-    prefix, _, kind = "" if node is None else node.tag.rpartition(":")
-    if node is not None and (prefix != "tag:yaml.org,2002" or kind not in kinds):
+    kind = _kind(node)
+    if kind not in PLAIN:
         problems.append(f"{_place(node)}: reads as a {kind}, put it into quotes")
 
 
+def _kind(node: Any) -> str:
+    return str(node.tag).replace("tag:yaml.org,2002:", "")
+
+
 def _children(node: Any, problems: List[str]) -> List[Any]:
-    if node is None or isinstance(node.value, str):
+    if isinstance(node.value, str):
         return []
     if not isinstance(node.value[0] if node.value else None, tuple):
         return list(node.value)
     seen = set()
     for key, _ in node.value:
-        if key.tag.rpartition(":")[2] not in ("str", "merge"):
+        if _kind(key) not in ("str", "merge"):
             problems.append(f"{_place(key)}: the key is no text, put it into quotes")
         elif key.value in seen:
             problems.append(f"{_place(key)}: {key.value} is there more than once, expected once")

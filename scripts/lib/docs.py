@@ -1,0 +1,131 @@
+"""Writes the pages of docs/ that are made from the code: settings tables and help texts.
+
+The pages are never written by hand, so they cannot say anything that the programs do not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Tuple
+
+import click
+
+from push_jobs import cli as workstation
+from push_jobs_agent.config import TABLE as AGENT_TABLE
+from push_jobs_server import cli as server
+from push_jobs_server.settings import TABLE as SERVER_TABLE
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+NOTE = "<!-- Made by scripts/docs from the code; change it there. -->\n"
+
+WIDTH = 80
+
+
+def pages() -> Dict[str, str]:
+    """The generated pages by file name."""
+    return {
+        "settings-server.md": _settings(
+            "Settings of the server",
+            "They are in `settings.yml` in the server's data directory, which `push-jobs-server "
+            "init` writes with an explanation of each. A name with a dot is a section and a name "
+            "in it: `http.port` is `port` below `http:`. `push-jobs-server check-config` finds "
+            "mistakes, `push-jobs-server show-config` tells what is in effect.",
+            SERVER_TABLE.reference(),
+        ),
+        "settings-agent.md": _settings(
+            "Settings of the agent",
+            "They are in a YAML file (`pushy-client --config FILE`); options of the command line "
+            "come before the file. Relative paths belong to the folder of the file. "
+            "`pushy-client --check` finds mistakes in the settings and in the whitelist.",
+            AGENT_TABLE.reference(),
+        ),
+        "commands.md": _commands(),
+    }
+
+
+def stale() -> List[str]:
+    """The names of the pages that are not as the code has them."""
+    return [name for name, text in pages().items() if _gist(_read(DOCS / name)) != _gist(text)]
+
+
+def write() -> None:
+    """Write every page."""
+    for name, text in pages().items():
+        (DOCS / name).write_text(text, encoding="utf-8")
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _gist(text: str) -> str:
+    """A page without that in which versions of Python and Click differ: how lines are broken, and
+    `-c PATH, --config PATH` for `-c, --config PATH`."""
+    return re.sub(r"\s+", "", re.sub(r"(-\w) [A-Z]+, --", r"\1, --", text))
+
+
+def _settings(title: str, text: str, table: str) -> str:
+    return f"{NOTE}\n# {title}\n\n{text}\n\n{table.strip()}\n"
+
+
+def _commands() -> str:
+    sections = [
+        *_of_click(workstation.root, "push-jobs"),
+        *_of_click(server.root, "push-jobs-server"),
+        ("pushy-client", _of_agent()),
+    ]
+    parts = [f"## {name}\n\n```\n{text.strip()}\n```\n" for name, text in sections]
+    intro = "What each program says about itself with `--help`.\n"
+    return "\n".join([NOTE, "# Commands\n", intro, *parts])
+
+
+def _of_click(
+    command: click.Command, name: str, parent: Optional[click.Context] = None
+) -> Iterator[Tuple[str, str]]:
+    """A command and all commands below it, each with its help text."""
+    context = click.Context(
+        command,
+        parent,
+        info_name=name,
+        terminal_width=WIDTH,
+        max_content_width=WIDTH,
+        **command.context_settings,
+    )
+    yield context.command_path, click.unstyle(command.get_help(context))
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            yield from _of_click(command.commands[below], below, context)
+
+
+def _of_agent() -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "push_jobs_agent", "--help"],
+        env={**os.environ, "COLUMNS": str(WIDTH)},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    ).stdout
+
+
+def main() -> int:
+    """Write the pages, or with --check name those that are stale."""
+    if sys.argv[1:] not in ([], ["--check"]):
+        print(f"unknown argument: {sys.argv[1]}", file=sys.stderr)
+        return 2
+    if not sys.argv[1:]:
+        DOCS.mkdir(exist_ok=True)
+        write()
+        return 0
+    names = stale()
+    for name in names:
+        print(f"docs/{name} is stale; run scripts/docs", file=sys.stderr)
+    return 1 if names else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
