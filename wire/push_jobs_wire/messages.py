@@ -179,7 +179,12 @@ def decode_server(fields: Mapping[str, Any]) -> ServerMessage:
         return Confirm(job_id)
     if kind == "abort":
         return Abort()
-    return Ack() if kind == "ack" else Unknown(str(kind)[:40])
+    return Ack() if kind == "ack" else _unknown(kind)
+
+
+def _unknown(kind: Any) -> Unknown:
+    """Other kinds than text are not shown: a number or a nesting may be too large for that."""
+    return Unknown((_text(kind) or "")[:40])
 
 
 def _decode_commit(job_id: Optional[str], fields: Mapping[str, Any]) -> Commit:
@@ -333,6 +338,8 @@ def origin_of(fields: Mapping[str, Any]) -> Origin:
     org, node = fields.get("org"), fields.get("node")
     if not isinstance(org, str) or not isinstance(node, str) or not org or not node:
         raise MessageError("message names no organization or node")
+    if (_text(org), _text(node)) != (org, node):
+        raise MessageError("message names an organization or node that is no text")
     client = _text(fields.get("client")) or ""
     return Origin(org, node, _text(fields.get("incarnation_id")), client)
 
@@ -345,7 +352,7 @@ def decode_node(fields: Mapping[str, Any]) -> NodeMessage:
         return _decode_heartbeat(job, fields)
     known = REPLIES.get(kind) if isinstance(kind, str) else None
     if known is None:
-        return Unknown(str(kind)[:40])
+        return _unknown(kind)
     return Reply(
         known,
         job,
@@ -364,16 +371,18 @@ def _job_ref(fields: Mapping[str, Any]) -> JobRef:
     value = fields.get("job_id", 0)
     if value is None or value == "null":
         return JobRef()
-    if isinstance(value, str) and len(value.encode("utf-8", "replace")) <= MAX_JOB_ID:
-        return JobRef(value)
+    text = _text(value)
+    if text is not None and text == value and len(text.encode("utf-8")) <= MAX_JOB_ID:
+        return JobRef(text)
     return JobRef(valid=False)
 
 
+_AGENT_WORDS = [state.value for state in AgentState]
+
+
 def _decode_heartbeat(job: JobRef, fields: Mapping[str, Any]) -> Heartbeat:
-    try:
-        state = AgentState(fields.get("job_state"))
-    except ValueError:
-        state = AgentState.IDLE
+    word = fields.get("job_state")
+    state = AgentState(word) if word in _AGENT_WORDS else AgentState.IDLE
     held: Any = fields.get("jobs")
     jobs: Optional[List[str]] = None
     if isinstance(held, list):

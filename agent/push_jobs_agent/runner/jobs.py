@@ -121,7 +121,8 @@ class Jobs:
     def _store_file(self, job: Job, plan: Plan) -> None:
         if plan.file is None:
             return
-        owner = None if plan.account is None else (plan.account.uid, plan.account.gid)
+        account = plan.account if os.geteuid() == 0 else None
+        owner = None if account is None else (account.uid, account.gid)
         job.file = jobfile.store(self._file_dir, plan.job_id, plan.file, owner)
         plan.env[FILE_VARIABLE] = os.path.abspath(job.file)
 

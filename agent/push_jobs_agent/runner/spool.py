@@ -83,7 +83,11 @@ class Spool:
         self.check_new(job_id)
         try:
             os.mkdir(folder, 0o700)
-            _write(f"{folder}/request.json", request)
+            try:
+                _write(f"{folder}/request.json", request)
+            except OSError:
+                self.discard(job_id)
+                raise
         except FileExistsError:
             raise Refused(f"the job {job_id} was here before") from None
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any, Dict, Sequence
 
 
@@ -9,7 +10,7 @@ def base_url(environ: Dict[str, Any], trusted_proxies: Sequence[str]) -> str:
     """``SCHEME://HOST[:PORT]``; forwarded headers count only from trusted proxies."""
     names = ["HTTP_HOST"]
     scheme = str(environ.get("wsgi.url_scheme", "https"))
-    if environ.get("REMOTE_ADDR") in trusted_proxies:
+    if _trusted(str(environ.get("REMOTE_ADDR", "")), trusted_proxies):
         names = ["HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_SERVER", *names]
         scheme = _first(environ.get("HTTP_X_FORWARDED_PROTO")) or scheme
     host = next(filter(None, (_first(environ.get(name)) for name in names)), "localhost")
@@ -17,6 +18,15 @@ def base_url(environ: Dict[str, Any], trusted_proxies: Sequence[str]) -> str:
         if host.endswith(port):
             host = host[: -len(port)]
     return f"{scheme}://{host}"
+
+
+def _trusted(peer: str, proxies: Sequence[str]) -> bool:
+    """Whether a peer's address is one of the proxies, or in one of their networks."""
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    return any(address in ipaddress.ip_network(proxy, strict=False) for proxy in proxies)
 
 
 def _first(value: Any) -> str:

@@ -35,7 +35,7 @@ from push_jobs_server.records import (
 from push_jobs_wire.messages import ServerMessage
 from push_jobs_wire.states import OPEN_NODE, JobStatus, NodeInput
 
-ANSWER_TIME = 25.0
+ANSWER_TIME = 8.0
 """Seconds in which a request is answered; who asks waits a little longer."""
 _DOWN_AFTER_RESTART = 7
 """Heartbeat intervals after a restart in which the nodes of unfinished jobs may come back."""
@@ -112,7 +112,7 @@ class Engine:
         )
         self.jobs: Dict[str, JobMachine] = {}
         self._jobs_of: Dict[NodeKey, Set[str]] = {}
-        self._starting: Dict[str, List[Callable[[object], None]]] = {}
+        self._starting: Dict[Tuple[str, Optional[str]], List[Callable[[object], None]]] = {}
         self._batches: Dict[str, Batch] = {}
         self._timers: List[Tuple[float, str]] = []
         self.log = log
@@ -179,8 +179,8 @@ class Engine:
         known = self._job_for(request)
         if known is not None:
             answer(known)
-        elif request.request_key in self._starting:
-            self._starting[str(request.request_key)].append(answer)
+        elif (request.org, request.request_key) in self._starting:
+            self._starting[request.org, request.request_key].append(answer)
         else:
             self._create_job(job_id, request, answer)
 
@@ -249,10 +249,10 @@ class Engine:
         )
         answers = [answer]
         if request.request_key is not None:
-            self._starting[request.request_key] = answers
+            self._starting[request.org, request.request_key] = answers
 
         def settled(result: object) -> None:
-            self._starting.pop(str(request.request_key), None)
+            self._starting.pop((request.org, request.request_key), None)
             for each in answers:
                 each(result)
 

@@ -79,7 +79,8 @@ class Roster:
             return body
         self._sequence += 1
         body = encode_server(message, self._sequence, timestamp)
-        self._encoded = (message, timestamp, body)
+        if not isinstance(message, Abort):  # a repeated one must not look like a replay
+            self._encoded = (message, timestamp, body)
         return body
 
     def rehab(self, key: NodeKey, now: float) -> None:

@@ -77,7 +77,7 @@ class EngineThread(threading.Thread):
 
     # For other threads
 
-    def ask(self, request: Callable[[Engine, Answer], None], timeout: float = 30.0) -> Any:
+    def ask(self, request: Callable[[Engine, Answer], None], timeout: float = 10.0) -> Any:
         """Run ``request(engine, answer)`` in the engine's thread and wait for its answer.
 
         An exception given as the answer is raised here. Raises Busy when the queue is full, the
