@@ -7,7 +7,7 @@ import re
 import signal
 import time
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Dict, List
 
 import pytest
 from hypothesis import given
@@ -178,10 +178,10 @@ def test_in_a_shell_entry_groups_are_never_text() -> None:
 
 @pytest.mark.parametrize("shell", [False, True])
 def test_values_that_look_like_options_are_refused(shell: bool) -> None:
-    entry = {"command_line": "rm \\1", "shell": shell}
+    entry: Dict[str, Any] = {"command_line": "rm \\1", "shell": shell}
     with pytest.raises(Refused, match="could be read as an option"):
         argv({"/rm (.*)/": entry}, "rm -rf")
-    allowed = {**entry, "options": True}
+    allowed: Dict[str, Any] = {**entry, "options": True}
     assert argv({"/rm (.*)/": allowed}, "rm -rf")[-1] == "-rf"
     assert argv({"/rm (.*)/": entry}, "rm a-b")[-1] == "a-b"
 
@@ -207,9 +207,10 @@ def test_no_value_ever_becomes_more_than_one_argument(
     assert len(filled) == len(plain) == len(words) + 1
     match = re.fullmatch("do (.*)\u2603(.*)", name)
     assert match is not None
+    values = {"p": match[1], "q": match[2]}
     for word, before in zip(filled, plain):
         # Undo the marker values one by one: nothing but the places of p and q may differ.
-        assert word == re.sub("[pq]", lambda place: match["pq".index(place[0]) + 1], before)
+        assert word == re.sub("[pq]", lambda place: values[str(place[0])], before)
 
 
 @given(value=VALUES)

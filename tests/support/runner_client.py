@@ -43,6 +43,10 @@ def is_alive(pid: int) -> bool:
     return text[text.rindex(")") + 2] not in "ZX"
 
 
+class HungUp(Exception):
+    """Raised when a message was expected."""
+
+
 class RunnerClient:
     """One connection to a runner."""
 
@@ -76,7 +80,8 @@ class RunnerClient:
     def receive(self) -> Dict[str, Any]:
         """The next message; fails when the runner hung up."""
         line = self._file.readline()
-        assert line, "the runner hung up"
+        if not line:
+            raise HungUp("the runner hung up")
         message = json.loads(line)
         assert isinstance(message, dict)
         return message
@@ -184,16 +189,21 @@ class RunnerProcess:
             self.process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stderr=log, env=env
             )
-        wait_for(self._answers, "the runner's socket")
+        self.wait_until_it_answers()
         return self
 
+    def wait_until_it_answers(self) -> RunnerClient:
+        """A connection to a runner that was just started."""
+        wait_for(self._answers, "an answer of the runner")
+        return self._clients[-1]
+
     def _answers(self) -> bool:
-        assert self.process is not None and self.process.poll() is None, self.log.read_text()
+        assert self.process is not None
+        assert self.process.poll() is None, f"it ended with {self.process.returncode}"
         try:
-            self.connect()
-        except OSError:
+            return bool(self.connect().ask("hello")["ok"])
+        except (OSError, HungUp):
             return False
-        return True
 
     def connect(self) -> RunnerClient:
         """A new connection; the one before is replaced by it."""

@@ -57,8 +57,9 @@ def _run(options: Options) -> None:
         _make_folder(os.path.join(options.state_dir, "files"))
     path = os.path.join(options.state_dir, SOCKET)
     try:
+        server = Server(options, whitelist)
         with _listen(path) as listener:
-            Server(options, whitelist, listener).run()
+            server.run(listener)
             os.unlink(path)
     finally:
         os.close(lock)
@@ -82,8 +83,9 @@ def _make_folder(path: str) -> None:
 def _lock(path: str) -> int:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        # This kind is not shared with a child that has not become its command yet.
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
         folder = os.path.dirname(path)
         raise RunnerError(f"another runner works in {folder}; stop that one first") from None
     return fd

@@ -36,17 +36,15 @@ LAST_WORDS = 1.0
 
 
 class Server:
-    """The runner.
+    """The runner. From the start on it catches the signals of this process.
 
     Args:
         options: of the command line.
         whitelist: loaded from where they say.
-        listener: a listening socket, owned from now on.
     """
 
-    def __init__(self, options: Options, whitelist: Whitelist, listener: socket.socket) -> None:
+    def __init__(self, options: Options, whitelist: Whitelist) -> None:
         self._options = options
-        self._listener = listener
         self._selector = selectors.DefaultSelector()
         self._jobs = Jobs(options, whitelist, self._selector, self._tell_ended)
         self._session: Optional[Connection] = None
@@ -61,12 +59,12 @@ class Server:
             "reload": self._reload,
             "shutdown": self._shutdown,
         }
-
-    def run(self) -> None:
-        """Work until told to stop."""
         self._catch_signals()
-        self._listener.setblocking(False)
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+
+    def run(self, listener: socket.socket) -> None:
+        """Work until told to stop; ``listener`` hears of new sessions."""
+        listener.setblocking(False)
+        self._selector.register(listener, selectors.EVENT_READ, lambda: self._accept(listener))
         self._jobs.recover(time.monotonic())
         while not (self._stopping and self._jobs.idle):
             self._turn()
@@ -113,9 +111,9 @@ class Server:
 
     # The session
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         try:
-            peer, _ = self._listener.accept()
+            peer, _ = listener.accept()
         except OSError:
             return
         if not may_connect(peer):

@@ -125,7 +125,7 @@ def _error(error: bottle.HTTPError) -> str:
     if status >= 500 and error.exception is not None:
         where = bottle.request.environ.get("REQUEST_URI")
         log.error("defect while answering %s", where, exc_info=error.exception)
-    error.status = status
+    bottle.response.status = status  # Bottle has copied the one of the error before
     error.content_type = JSON
     return json.dumps({"error": [_TEXTS.get(status, "the server failed; its log says why")]})
 

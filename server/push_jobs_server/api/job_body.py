@@ -63,6 +63,8 @@ def read_job(raw: bytes, max_file: int) -> JobBody:
         raise Failure(400, _NO_NODES)
     _check_env(body.get("env"))
     _check_file(body.get("file"), max_file)
+    env = body.get("env") or {}
+    _check_unicode([body.get("file") or "", *env, *env.values()])
     _check_texts([command, *nodes, body.get("user") or "", body.get("dir") or ""])
     return _made(body, command, nodes)
 
@@ -146,13 +148,17 @@ def _check_file(file: Optional[str], limit: int) -> None:
         raise Failure(400, f"invalid file size (must be <= {limit} bytes)")
 
 
+def _check_unicode(texts: List[str]) -> None:
+    try:
+        "".join(f"{text} " for text in texts).encode("utf-8")
+    except UnicodeEncodeError:
+        raise Failure(400, "invalid text (a lone surrogate)") from None
+
+
 def _check_texts(texts: List[str]) -> None:
     """Refuse what no database and no command line can hold."""
+    _check_unicode(texts)
     for text in texts:
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError:
-            raise Failure(400, "invalid text (a lone surrogate)") from None
         if "\0" in text:
             raise Failure(400, "invalid text (a NUL character)")
     for name in texts[1:-2]:

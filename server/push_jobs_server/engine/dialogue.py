@@ -170,6 +170,8 @@ class Dialogue:
 
     def _reply(self, session: NodeSession, reply: Reply, joined: bool) -> None:
         job = self._member(session, reply.job.id)
+        if reply.job.id is not None:
+            session.idle_beats = 0
         if joined and reply.kind is not NodeInput.ABORTED:
             if job is not None and not job.nodes[session.key[1]].final:
                 self._adopt(session, joined)

@@ -67,7 +67,8 @@ class NodeSession:
 
     ``listed`` is False until an agent that speaks our extensions has said which jobs it holds;
     until then nothing is concluded from what it does not mention. ``idle_beats`` counts heartbeats
-    in a row that mention no job (one of them may be stale, pushy-protocol 5.3).
+    in a row that mention no job, since the node last spoke of one (one of them may be stale,
+    pushy-protocol 5.3).
     """
 
     key: NodeKey

@@ -1,0 +1,150 @@
+"""Jobs in the engine: vote, quorum, run and both timeouts, with time and writer in our hands."""
+
+from __future__ import annotations
+
+from engine_desk import EngineDesk
+
+from push_jobs_server.records import JobCreated, NodeChanged, OutputStored
+from push_jobs_wire.states import AgentState, NodeInput
+
+
+def test_a_job_runs_and_completes() -> None:
+    desk = EngineDesk()
+    desk.old_agents("a", "b")
+    desk.start(nodes=("a", "b"))
+    assert desk.answers == ["j1"]
+    assert (desk.types("a"), desk.types("b")) == (["commit"], ["commit"])
+    desk.reply("a", NodeInput.ACK_COMMIT)
+    assert desk.sent == []
+    desk.reply("b", NodeInput.ACK_COMMIT)
+    assert (desk.types("a"), desk.types("b")) == (["run"], ["run"])
+    for node in ("a", "b"):
+        desk.reply(node, NodeInput.ACK_RUN)
+    desk.reply("a", NodeInput.SUCCEEDED, stdout="hi\n", stderr="")
+    assert desk.job() == ("running", {"a": "succeeded", "b": "running"})
+    desk.reply("b", NodeInput.FAILED)
+    assert desk.job() == ("complete", {"a": "succeeded", "b": "failed"})
+    desk.store()
+    assert OutputStored("j1", "a", b"hi\n", b"") in desk.stored
+    desk.wait(5)
+    assert not desk.engine.jobs
+
+
+def test_nothing_is_sent_or_answered_before_the_job_is_stored() -> None:
+    desk = EngineDesk()
+    desk.old_agents("a")
+    desk.ask()
+    assert (desk.sent, desk.answers, desk.stored) == ([], [], [])
+    assert isinstance(desk.held[0].changes[0], JobCreated)
+    desk.store()
+    assert (desk.types("a"), desk.answers) == (["commit"], ["j1"])
+
+
+def test_a_job_that_can_not_be_stored_never_starts() -> None:
+    desk = EngineDesk()
+    desk.old_agents("a")
+    desk.ask(request_key="k")
+    error = RuntimeError("disk")
+    desk.fail(error)
+    assert (desk.answers, desk.sent, dict(desk.engine.jobs)) == ([error], [], {})
+    desk.start("j2", request_key="k")
+    assert desk.answers[1:] == ["j2"]
+
+
+def test_a_job_stored_too_late_for_its_caller_does_not_run() -> None:
+    desk = EngineDesk()
+    desk.old_agents("a")
+    desk.ask()
+    desk.now += 26
+    desk.store()
+    assert desk.job() == ("crashed", {"a": "unavailable"})
+    assert "commit" not in desk.types("a")
+
+
+def test_a_missed_quorum_aborts_those_who_were_ready() -> None:
+    desk = EngineDesk()
+    desk.old_agents("a", "b")
+    desk.start(nodes=("a", "b"))
+    desk.types("a")
+    desk.reply("a", NodeInput.ACK_COMMIT)
+    desk.reply("b", NodeInput.NACK_COMMIT, reason="not on the whitelist")
+    assert desk.job() == ("quorum_failed", {"a": "was_ready", "b": "nacked"})
+    assert desk.types("a") == ["abort"]
+    desk.store()
+    changes = [c for c in desk.stored if isinstance(c, NodeChanged) and c.node == "b"]
+    assert [c.outcome.reason for c in changes] == ["not on the whitelist"]
+
+
+def test_silence_ends_with_the_voting_timeout() -> None:
+    desk = EngineDesk()
+    desk.old_agents("a", "b")
+    desk.start(nodes=("a", "b"), quorum=1)
+    desk.types("b")
+    desk.reply("a", NodeInput.ACK_COMMIT)
+    for _ in range(5):
+        desk.wait(10)
+        for node in ("a", "b"):
+            desk.beat(node, "j1" if node == "a" else None, extensions=1)
+    desk.wait(9)
+    assert desk.job()[0] == "voting"
+    desk.wait(1)
+    assert desk.job() == ("running", {"a": "ready", "b": "unavailable"})
+    assert "abort" in desk.types("b")
+
+
+def test_the_run_timeout_aborts_the_node() -> None:
+    desk = EngineDesk()
+    desk.old_agents("a")
+    desk.start(run_timeout=5)
+    desk.reply("a", NodeInput.ACK_COMMIT)
+    desk.reply("a", NodeInput.ACK_RUN)
+    desk.types("a")
+    desk.wait(4)
+    assert desk.job()[0] == "running"
+    desk.wait(1)
+    assert desk.job() == ("timed_out", {"a": "timed_out"})
+    assert desk.types("a") == ["abort"]
+
+
+def test_a_busy_node_is_not_asked_and_says_why() -> None:
+    desk = EngineDesk()
+    desk.old_agents("a")
+    desk.start("j1")
+    desk.types("a")
+    desk.start("j2")
+    assert desk.job("j2") == ("quorum_failed", {"a": "nacked"})
+    assert desk.types("a") == []
+    reasons = [c.outcome.reason for c in desk.stored if isinstance(c, NodeChanged)]
+    assert reasons == ["busy with job j1"]
+
+
+def test_an_unknown_node_is_down_at_once() -> None:
+    desk = EngineDesk()
+    desk.start(nodes=("nobody",))
+    assert desk.job() == ("quorum_failed", {"nobody": "unavailable"})
+
+
+def test_quorum_zero_without_a_node_is_complete() -> None:
+    desk = EngineDesk()
+    desk.start(nodes=("nobody",), quorum=0)
+    assert desk.job() == ("complete", {"nobody": "unavailable"})
+
+
+def test_the_same_request_is_answered_with_the_first_job() -> None:
+    desk = EngineDesk()
+    desk.old_agents("a")
+    desk.ask("j1", request_key="k")
+    desk.ask("j2", request_key="k")
+    assert desk.answers == []
+    desk.store()
+    desk.ask("j3", request_key="k")
+    assert desk.answers == ["j1", "j1", "j1"]
+    assert list(desk.engine.jobs) == ["j1"]
+
+
+def test_the_same_request_key_of_another_organization_is_another_job() -> None:
+    desk = EngineDesk()
+    desk.ask("j1", request_key="k")
+    desk.ask("j2", request_key="k", org="other")
+    desk.store()
+    assert desk.answers == ["j1", "j2"]

@@ -1,0 +1,200 @@
+"""A server's HTTP API without sockets: real store, writer, identities and engine, signed calls."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import sys
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from push_jobs_server.api.services import ServerFacts, Services
+from push_jobs_server.engine.access import Access
+from push_jobs_server.engine.core import Engine, EngineRules
+from push_jobs_server.engine.thread import EngineThread
+from push_jobs_server.identity.local import LocalIdentity
+from push_jobs_server.settings import TABLE
+from push_jobs_server.store import Store
+from push_jobs_server.store.writer import Writer
+from push_jobs_server.transports.memory import MemoryTransport
+from push_jobs_wire import chef_auth
+
+with warnings.catch_warnings():
+    # Older releases of Bottle import a module that Python 3.13 lacks, and an import hook of old.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.simplefilter("ignore", ImportWarning)
+    from push_jobs_server.api.app import build
+
+# That hook, of which we use nothing, warns with every import that fails.
+sys.meta_path[:] = [each for each in sys.meta_path if type(each).__name__ != "_ImportRedirect"]
+
+PUSHY = "/organizations/acme/pushy"
+JOBS = PUSHY + "/jobs"
+PEER = "192.0.2.7"
+
+
+@functools.lru_cache(maxsize=None)
+def key_of(name: str) -> rsa.RSAPrivateKey:
+    """The private key of a user or client; the same for all tests of a process."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def public_pem(name: str) -> str:
+    """The public half of ``key_of`` as PEM text."""
+    key = key_of(name).public_key()
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, which has to be JSON by its type, too."""
+        assert self.headers["content-type"] == "application/json"
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> Any:
+        """The value of ``error`` in a body that holds nothing else."""
+        assert list(self.json) == ["error"]
+        return self.json["error"]
+
+
+class Desk:
+    """The parts of the server, and a caller's end of its API."""
+
+    def __init__(self, url: str, settings: Mapping[str, Any]) -> None:
+        self.store = Store(url)
+        self.identity = LocalIdentity(self.store)
+        self._fill()
+        self.access = Access({}, [])
+        engine = Engine(EngineRules(), "incarnation", self.access, [], time.time(), lambda *_: None)
+        self.writer = Writer(self.store, capacity=100)
+        self.engine = EngineThread(
+            engine, MemoryTransport(), self.writer, lambda body: b"signed", 10.0
+        )
+        facts = ServerFacts("incarnation", "push.test", 10000, 10002, "PEM", "k" * 40)
+        values = TABLE.parse(settings, "test", "/")
+        self.application = build(Services(values, facts, self.store, self.identity, self.engine))
+        self.writer.start(self.engine.stored)
+        self.engine.start()
+
+    def _fill(self) -> None:
+        identity = self.identity
+        identity.create_org("acme", "Acme")
+        identity.create_org("other", "Other")
+        for name in ("alice", "bob", "mallory"):
+            identity.create_user(name, public_pem(name))
+        for name in ("alice", "bob"):
+            identity.add_user_to_org("acme", name)
+        identity.add_user_to_org("other", "alice")
+        for org in ("acme", "other"):
+            identity.add_to_group(org, "admins", "user", "alice")
+        identity.create_client("acme", "web01", public_pem("web01"))
+
+    def close(self) -> None:
+        """Stop the threads and close the database."""
+        self.engine.stop()
+        self.engine.join(10)
+        assert self.writer.close(10)
+        self.store.close()
+
+    def get(self, target: str, user: str = "alice", **options: Any) -> Reply:
+        """A signed GET; see ``call``."""
+        return self.call("GET", target, user, **options)
+
+    def post(self, body: Any, user: str = "alice", **options: Any) -> Reply:
+        """A signed POST of a job; bytes are sent as they are."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode("ascii")
+        return self.call("POST", JOBS, user, body=raw, **options)
+
+    def call(
+        self,
+        method: str,
+        target: str,
+        user: Optional[str] = "alice",
+        *,
+        body: bytes = b"",
+        headers: Optional[Mapping[str, Optional[str]]] = None,
+        version: str = "1.3",
+        age: float = 0.0,
+        key: Optional[str] = None,
+    ) -> Reply:
+        """Send a request, signed unless ``user`` is None; a header of None is left out."""
+        sent: Dict[str, Optional[str]] = {}
+        if user is not None:
+            sent.update(
+                chef_auth.sign(
+                    method=method,
+                    target=target,
+                    body=body,
+                    user_id=user,
+                    timestamp=chef_auth.timestamp(time.time() - age),
+                    private_key=key_of(key or user),
+                    version=version,
+                )
+            )
+        if body:
+            sent["Content-Type"] = "application/json"
+        sent.update(headers or {})
+        return self.send(method, target, body, {k: v for k, v in sent.items() if v is not None})
+
+    def send(self, method: str, target: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """Call the application as a server does; no body may show a traceback."""
+        environ = _environ(method, target, body, headers)
+        started: List[Tuple[str, List[Tuple[str, str]]]] = []
+        chunks = self.application(
+            environ, lambda status, found, *_: started.append((status, found))
+        )
+        content = b"".join(chunks)
+        assert b"Traceback" not in content
+        status, found = started[-1]
+        names = {name.lower(): value for name, value in found}
+        return Reply(int(status.split()[0]), names, content)
+
+
+def _environ(method: str, target: str, body: bytes, headers: Mapping[str, str]) -> Dict[str, Any]:
+    path, _, query = target.partition("?")
+    environ: Dict[str, Any] = {
+        "REQUEST_METHOD": method,
+        "REQUEST_URI": target,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "REMOTE_ADDR": PEER,
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "443",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "push.test:443",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.url_scheme": "https",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": io.StringIO(),
+    }
+    for name, value in headers.items():
+        plain = name.upper().replace("-", "_")
+        environ[plain if plain.startswith("CONTENT_T") else "HTTP_" + plain] = value
+    return environ
+
+
+@contextmanager
+def open_desk(url: str, **settings: Any) -> Iterator[Desk]:
+    """A desk over the empty database at ``url``."""
+    desk = Desk(url, settings)
+    try:
+        yield desk
+    finally:
+        desk.close()
