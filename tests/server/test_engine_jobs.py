@@ -84,7 +84,8 @@ def test_silence_ends_with_the_voting_timeout() -> None:
     for _ in range(5):
         desk.wait(10)
         for node in ("a", "b"):
-            desk.beat(node, "j1" if node == "a" else None, extensions=1)
+            job = "j1" if node == "a" else None
+            desk.beat(node, job, state=AgentState.COMMITTED if job else AgentState.IDLE)
     desk.wait(9)
     assert desk.job()[0] == "voting"
     desk.wait(1)

@@ -1,22 +1,20 @@
-"""The engine's thread over both transports: memory, and real CURVE sockets."""
+"""The engine's thread over the in-memory transport; real sockets are used by tests/e2e."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import Any, Callable, Hashable, Iterator, Optional, Sequence, Tuple
+from typing import Any, Callable, Hashable, Sequence, Tuple
 
 import pytest
-import zmq
 from engine_desk import KEYS, request
 
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.core import Engine, EngineRules
 from push_jobs_server.engine.thread import EngineThread
-from push_jobs_server.records import Change, Grant
+from push_jobs_server.records import Change
 from push_jobs_server.transports.base import Transport
 from push_jobs_server.transports.memory import MemoryTransport
-from push_jobs_server.transports.zeromq import TransportError, ZeroMQTransport
 from push_jobs_wire.framing import format_timestamp, seal_hmac
 from push_jobs_wire.messages import Heartbeat, JobRef, Origin, Reply, encode_node
 from push_jobs_wire.states import NodeInput
@@ -102,83 +100,3 @@ def test_a_job_over_memory() -> None:
             thread.ask(lambda engine, answer: answer(engine.jobs["none"]))
     finally:
         finish(thread)
-
-
-Server = Tuple[ZeroMQTransport, bytes, Access]
-
-
-@pytest.fixture
-def context() -> Iterator["zmq.Context[zmq.Socket[bytes]]"]:
-    made = zmq.Context()
-    yield made
-    made.destroy(linger=0)
-
-
-def open_server(access: Access) -> Tuple[ZeroMQTransport, bytes]:
-    public, secret = zmq.curve_keypair()
-    transport = ZeroMQTransport(
-        "127.0.0.1",
-        0,
-        0,
-        public.decode(),
-        secret.decode(),
-        lambda key: access.user_id(key, time.time()),
-        65536,
-    )
-    return transport, public
-
-
-def dealer(
-    context: "zmq.Context[zmq.Socket[bytes]]", port: int, server: bytes, pair: Tuple[bytes, bytes]
-) -> "zmq.Socket[bytes]":
-    made = context.socket(zmq.DEALER)
-    made.curve_publickey, made.curve_secretkey = pair
-    made.curve_serverkey = server
-    made.connect(f"tcp://127.0.0.1:{port}")
-    return made
-
-
-def test_a_job_over_curve_sockets(context: "zmq.Context[zmq.Socket[bytes]]") -> None:
-    pair = zmq.curve_keypair()
-    access = Access(KEYS, [Grant(pair[0].decode(), "acme", "a", time.time() + 600)])
-    transport, public = open_server(access)
-    thread = thread_of(transport, access)
-    try:
-        node = dealer(context, transport.command_port, public, pair)
-
-        def read() -> str:
-            assert node.poll(int(PATIENCE * 1000)), "the server is silent"
-            return str(json.loads(node.recv_multipart()[1])["type"])
-
-        run_a_job(thread, node.send_multipart, read)
-    finally:
-        finish(thread)
-
-
-def test_an_unknown_curve_key_is_refused(context: "zmq.Context[zmq.Socket[bytes]]") -> None:
-    access = Access(KEYS, ())
-    transport, public = open_server(access)
-    thread = thread_of(transport, access)
-    try:
-        stranger = context.socket(zmq.DEALER)
-        stranger.curve_publickey, stranger.curve_secretkey = zmq.curve_keypair()
-        stranger.curve_serverkey = public
-        refused: Optional[int] = zmq.EVENT_HANDSHAKE_FAILED_AUTH
-        monitor = stranger.get_monitor_socket(refused)
-        stranger.connect(f"tcp://127.0.0.1:{transport.command_port}")
-        assert monitor.poll(int(PATIENCE * 1000)), "nobody refused the key"
-        stranger.disable_monitor()
-        assert thread.ask(lambda engine, answer: answer(len(engine.roster))) == 0
-    finally:
-        finish(thread)
-
-
-def test_a_port_in_use_is_a_transport_error() -> None:
-    first, public = open_server(Access({}, ()))
-    try:
-        with pytest.raises(TransportError, match="is another server running"):
-            ZeroMQTransport(
-                "127.0.0.1", 0, first.command_port, public.decode(), public.decode(), str, 65536
-            )
-    finally:
-        first.close()

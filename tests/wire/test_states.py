@@ -21,7 +21,15 @@ from push_jobs_wire.states import (
     Step,
 )
 
-FINAL: Tuple[str, ...] = ("succeeded", "failed", "aborted", "unavailable", "nacked", "crashed", "was_ready")
+FINAL: Tuple[str, ...] = (
+    "succeeded",
+    "failed",
+    "aborted",
+    "unavailable",
+    "nacked",
+    "crashed",
+    "was_ready",
+)
 FINAL += ("timed_out",)
 OTHER_IN_VOTING = ("ack_run", "nack_run", "succeeded", "failed", "aborted")
 LOST_IN_RUNNING = ("down", "aborted", "ack_commit", "nack_commit")

@@ -7,7 +7,7 @@ only, because small processes on nodes load it too. Sections are one level deep.
 from __future__ import annotations
 
 import json
-import os.path
+import posixpath
 from dataclasses import dataclass
 from typing import (
     Any,
@@ -181,7 +181,7 @@ class Table:
             raise SettingsError(source, problems)
         for name, field in self.fields.items():
             if field.kind == "path" and values[name] is not None:
-                values[name] = os.path.join(base, values[name])
+                values[name] = posixpath.join(base, values[name])
         return Values(values)
 
     def _entries(self, mapping: Any, problems: List[str]) -> Iterator[Tuple[str, Any]]:
