@@ -84,7 +84,7 @@ class _Connection(HTTPConnection):
 
 
 class HttpServer(WsgiServer):
-    """Serves a WSGI application; ``prepare`` listens, ``serve`` blocks until ``stop``.
+    """Serves a WSGI application; ``listen`` binds, ``serve`` blocks until ``stop``.
 
     Args:
         address: host and port; port 0 takes a free one.

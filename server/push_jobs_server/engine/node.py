@@ -65,10 +65,8 @@ class Health:
 class NodeSession:
     """One online node.
 
-    ``listed`` is False until an agent that speaks our extensions has said which jobs it holds;
-    until then nothing is concluded from what it does not mention. ``idle_beats`` counts heartbeats
-    in a row that mention no job, since the node last spoke of one (one of them may be stale,
-    pushy-protocol 5.3).
+    ``idle_beats`` counts heartbeats in a row that mention no job, since the node last spoke of one
+    (one of them may be stale, pushy-protocol 5.3).
     """
 
     key: NodeKey
@@ -77,7 +75,6 @@ class NodeSession:
     health: Health
     state: SessionState = SessionState.REHAB
     extensions: int = 0
-    listed: bool = False
     idle_beats: int = 0
     aborts: int = 0
     next_abort: float = 0.0
