@@ -85,6 +85,14 @@ def test_another_body_or_key_is_refused() -> None:
             framing.check_hmac(key, header, body)
 
 
+def test_a_header_frame_may_be_written_in_any_order() -> None:
+    other = b"Signature:" + SIGNATURE.encode() + b";SigningMethod:hmac_sha256;Version:2.0"
+    for frame in (HEADER, other):
+        framing.check_hmac_frame(KEY, frame, BODY)
+        with pytest.raises(FramingError, match="wrong signature"):
+            framing.check_hmac_frame(KEY[::-1], frame, BODY)
+
+
 def test_rsa_both_ways() -> None:
     key = generate_private_key(public_exponent=65537, key_size=2048)
     numbers = key.public_key().public_numbers()

@@ -48,7 +48,7 @@ def _text(value: Any) -> Optional[str]:
     """A string that can be encoded again, or None."""
     if not isinstance(value, str):
         return None
-    return value.encode("utf-8", "replace").decode("utf-8")
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 
 def _whole(value: Any) -> Optional[int]:

@@ -111,7 +111,7 @@ class Inbox:
         self, key: bytes, frames: Sequence[bytes], timestamp: object, who: str, wall: float
     ) -> None:
         try:
-            framing.check_hmac(key, framing.parse_header(frames[0]), frames[1])
+            framing.check_hmac_frame(key, frames[0], frames[1])
         except RemoteError as error:
             raise Refused("bad_signature", f"{error}, from {who}") from None
         try:

@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from sqlalchemy import Table, and_, bindparam, delete, func, literal, select, update
+from sqlalchemy import Table, bindparam, delete, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from push_jobs_server.records import (
@@ -27,6 +27,7 @@ from push_jobs_server.records import (
     Outcome,
     OutputStored,
 )
+from push_jobs_server.store.node_statements import ManyRows, PackedRows, Row, Statement
 from push_jobs_server.store.tables import (
     grants,
     job_inputs,
@@ -41,9 +42,6 @@ from push_jobs_wire.states import OPEN_NODE
 GRANTS_KEPT = 8
 """Grants kept per node: each start of an agent brings one, and nothing else would remove them."""
 
-Row = Dict[str, Any]
-Statement = Any
-"""SQLAlchemy 1.4 and 2 have no type in common for what can be executed with many rows."""
 Step = Tuple[Statement, List[Row]]
 
 
@@ -60,30 +58,16 @@ class Statements:
         # inserted may be there already. A job's id is random: the same id is the same job.
         self.add_job = insert(jobs).on_conflict_do_nothing(index_elements=["id"])
         self.add_input = insert(job_inputs).on_conflict_do_nothing()
-        self.add_node = insert(job_nodes).on_conflict_do_nothing()
+        self.nodes = ManyRows(insert) if dialect == "postgresql" else PackedRows()
         self.set_job = update(jobs).where(jobs.c.id == bindparam("of_job"))
         self.set_job = self.set_job.values(
             {name: bindparam(name) for name in ("status", "updated_at", "run_deadline")}
         )
-        self.set_node = _set_node()
         self.add_late = _add_where_over(insert, late_results, _not_that_status())
         self.add_output = _add_where_over(insert, outputs)
         self.add_grant = _replace(insert, grants)
         self.drop_grants = _drop_grants()
         self.add_session_key = _replace(insert, session_keys)
-
-
-def _set_node() -> Statement:
-    new: Dict[str, Any] = {name: bindparam(name) for name in ("status", *_OUTCOME)}
-    # An end without a start time doesn't take back the one that is known.
-    started: Any = func.coalesce(bindparam("started_at"), job_nodes.c.started_at)
-    one_node = and_(
-        job_nodes.c.job_id == bindparam("of_job"), job_nodes.c.node == bindparam("of_node")
-    )
-    return update(job_nodes).where(one_node).values({**new, "started_at": started})
-
-
-_OUTCOME = ("exit_code", "signal", "reason", "started_at", "ended_at")
 
 
 def _not_that_status() -> Any:
@@ -171,8 +155,9 @@ class ChangeSet:
         yield statements.add_job, [_job_row(job) for job in self._created]
         inputs = (_input_row(job) for job in self._created)
         yield statements.add_input, [row for row in inputs if row is not None]
-        yield statements.add_node, [row for job in self._created for row in _node_rows(job)]
-        yield statements.set_node, [_node_row(change) for change in self._nodes.values()]
+        nodes = statements.nodes
+        yield nodes.add, nodes.pack([row for job in self._created for row in _node_rows(job)])
+        yield nodes.change, nodes.pack([_node_row(change) for change in self._nodes.values()])
         yield statements.add_late, [_late_row(change) for change in self._late]
         # One by one: PostgreSQL's driver would make one huge text of many.
         for output in self._outputs:
@@ -247,9 +232,7 @@ def _node_rows(job: JobRecord) -> Iterator[Row]:
 
 def _node_row(change: NodeChanged) -> Row:
     row = _outcome(change.outcome)
-    row["of_job"] = change.job_id
-    row["of_node"] = change.node
-    row["status"] = change.status.value
+    row.update(job_id=change.job_id, node=change.node, status=change.status.value)
     return row
 
 

@@ -19,6 +19,10 @@ from push_jobs_wire.errors import PushJobsError
 _ZAP = "inproc://zeromq.zap.01"
 _BURST = 1000
 """Messages taken in one pass before timers and requests get their turn."""
+# Plain numbers: combining pyzmq's enumerations at each call costs more than the call.
+_NOW = int(zmq.NOBLOCK)
+_MORE_NOW = int(zmq.SNDMORE) | _NOW
+_RCVMORE = int(zmq.RCVMORE)
 
 
 class TransportError(PushJobsError):
@@ -105,10 +109,10 @@ class ZeroMQTransport:
 
     def _next(self) -> Optional[Inbound]:
         try:
-            address = self._router.recv(zmq.NOBLOCK)
+            address = self._router.recv(_NOW)
             parts: List[zmq.Frame] = []
-            while self._router.getsockopt(zmq.RCVMORE):
-                parts.append(self._router.recv(zmq.NOBLOCK, copy=False))
+            while self._router.getsockopt(_RCVMORE):
+                parts.append(self._router.recv(_NOW, copy=False))
         except zmq.ZMQError:
             return None
         return address, _user_id(parts), [part.bytes for part in parts]
@@ -134,9 +138,9 @@ class ZeroMQTransport:
     def send(self, address: bytes, header: bytes, body: bytes) -> None:
         """See ``Transport.send``."""
         try:
-            self._router.send(address, zmq.SNDMORE | zmq.NOBLOCK)
-            self._router.send(header, zmq.SNDMORE | zmq.NOBLOCK)
-            self._router.send(body, zmq.NOBLOCK)
+            self._router.send(address, _MORE_NOW)
+            self._router.send(header, _MORE_NOW)
+            self._router.send(body, _NOW)
         except zmq.ZMQError:
             pass  # the peer is gone or full: heartbeats will tell
 
