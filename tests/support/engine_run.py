@@ -1,0 +1,94 @@
+"""A running engine thread and a job through it, whatever the transport is."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict, Hashable, Sequence, Tuple, Union
+
+from engine_desk import KEYS, request
+
+from push_jobs_server.engine.access import Access
+from push_jobs_server.engine.core import Engine, EngineRules
+from push_jobs_server.engine.thread import EngineThread
+from push_jobs_server.records import Change
+from push_jobs_server.transports.base import Transport
+from push_jobs_wire.framing import format_timestamp, seal_hmac
+from push_jobs_wire.messages import Heartbeat, JobRef, Origin, Reply, encode_node
+from push_jobs_wire.states import NodeInput
+
+KEY = KEYS["acme", "a"]
+PATIENCE = 20.0
+"""Seconds until a test gives up waiting."""
+
+Log = Callable[[str, Dict[str, object]], None]
+
+
+class InstantWriter:
+    """Stores at once and says so."""
+
+    failing = False
+    behind = False
+    report: Callable[..., None]
+
+    def submit(self, token: Hashable, changes: Sequence[Change]) -> None:
+        """See ``ChangeWriter.submit``."""
+        self.report([token], None)
+
+
+def _ignore(event: str, details: Dict[str, object]) -> None:
+    pass
+
+
+def frames(
+    message: Union[Heartbeat, Reply], sequence: int, node: str = "a", key: bytes = KEY
+) -> Tuple[bytes, bytes]:
+    """What a node of acme would send now."""
+    stamp = format_timestamp(time.time())
+    body = encode_node(Origin("acme", node, "one"), message, sequence, stamp)
+    return seal_hmac(key, body), body
+
+
+def thread_of(transport: Transport, access: Access, log: Log = _ignore) -> EngineThread:
+    """A started thread whose engine has incarnation ``run-1``; end it with ``finish``."""
+    engine = Engine(EngineRules(), "run-1", access, (), time.time(), log)
+    writer = InstantWriter()
+    thread = EngineThread(engine, transport, writer, lambda body: b"header", 10.0)
+    writer.report = thread.stored
+    thread.start()
+    return thread
+
+
+def until(look: Callable[[], Any]) -> Any:
+    """Poll until something is there."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.005)
+    raise AssertionError("nothing came in time")
+
+
+def run_a_job(
+    thread: EngineThread, send: Callable[[Tuple[bytes, bytes]], None], read: Callable[[], str]
+) -> None:
+    """A job from vote to complete; ``send`` speaks for the node, ``read`` is what it hears next."""
+    send(frames(Heartbeat(extensions=1, jobs=()), 1))
+    assert read() == "ack"
+    made = request(("a",))
+    assert thread.ask(lambda engine, answer: engine.start_job("j1", made, answer)) == "j1"
+    assert read() == "commit"
+    send(frames(Reply(NodeInput.ACK_COMMIT, JobRef("j1")), 2))
+    assert read() == "run"
+    send(frames(Reply(NodeInput.ACK_RUN, JobRef("j1")), 3))
+    send(frames(Reply(NodeInput.SUCCEEDED, JobRef("j1")), 4))
+    assert read() == "confirm"
+    status = thread.ask(lambda engine, answer: answer(engine.jobs["j1"].status.value))
+    assert status == "complete"
+
+
+def finish(thread: EngineThread) -> None:
+    """Stop the thread, which closes its transport."""
+    thread.stop()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
