@@ -7,21 +7,18 @@ ended is the business of ``reports``. Sources: pushy-protocol 6.5, 7.1, 9.2 R5 t
 
 from __future__ import annotations
 
-import re
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 from push_jobs_agent.actions import Now
 from push_jobs_agent.outbox import Outbox
 from push_jobs_agent.reports import Reports
+from push_jobs_agent.runner import job_ids
 from push_jobs_agent.spooled import SpooledJob
 from push_jobs_wire.messages import Commit
 from push_jobs_wire.states import AGENT_TRANSITIONS, AgentInput, AgentState, NodeInput
 
 COMMIT_LASTS = 180.0
 """Seconds after which a vote without a run is void; servers vote for a minute or so."""
-
-JOB_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
-"""Ids become folder names on this node."""
 
 
 class Slot:
@@ -219,7 +216,7 @@ class Slot:
     def _refusal(self, message: Commit) -> Optional[str]:
         reasons: Sequence[Callable[[], Optional[str]]] = (
             lambda: message.problem,
-            lambda: None if JOB_ID.fullmatch(message.job_id or "") else "the job id is not usable",
+            lambda: job_ids.problem(message.job_id),
             lambda: "draining: the agent of this node stops" if self.draining else None,
             lambda: None if self.runner_up else "the runner of this node is not running",
             lambda: None if self.free else f"busy with job {self.job_id}",

@@ -8,6 +8,8 @@ from typing import Any, List
 import pytest
 from agent_desk import JOB, OTHER, commit, ready_desk, running_desk
 
+from push_jobs_agent.runner.errors import Refused
+from push_jobs_agent.runner.spool import check_job_id
 from push_jobs_wire import framing
 from push_jobs_wire.messages import Abort, Commit, Confirm, JobRef, Reply, Run
 from push_jobs_wire.states import AgentState, NodeInput
@@ -110,12 +112,27 @@ def test_a_question_that_is_asked_again_gets_the_same_vote() -> None:
     assert desk.runner.ops("start")[0]["request"]["command"] == "chef-client"
 
 
-@pytest.mark.parametrize("job_id", ["../../etc", ".", "a/b", "", "a" * 65, "ü", None])
-def test_a_job_id_that_cannot_be_a_folder_is_refused(job_id: Any) -> None:
+@pytest.mark.parametrize("job_id", ["../../etc", ".", "a/b", "a_b", "a.b", "a\n", "ü"])
+def test_a_job_id_that_cannot_be_a_folder_is_refused_in_the_words_of_the_runner(
+    job_id: str,
+) -> None:
     desk = ready_desk()
     desk.server.say(commit(job_id))
     [nack] = desk.server.replies()
-    assert nack.kind is NodeInput.NACK_COMMIT and nack.reason
+    assert (nack.kind, nack.job.id) == (NodeInput.NACK_COMMIT, job_id)
+    with pytest.raises(Refused) as refusal:
+        check_job_id(job_id)
+    assert nack.reason == str(refusal.value)
+    assert desk.runner.asked == []
+
+
+@pytest.mark.parametrize("job_id", ["", "a" * 65, None])
+def test_a_commit_whose_job_id_no_server_takes_back_is_refused_without_it(job_id: Any) -> None:
+    desk = ready_desk()
+    desk.server.say(commit(job_id))
+    [nack] = desk.server.replies()
+    assert (nack.kind, nack.job.id) == (NodeInput.NACK_COMMIT, None)
+    assert "job_id" in str(nack.reason)
     assert desk.runner.asked == []
 
 

@@ -47,6 +47,16 @@ def test_a_forged_signature_is_refused() -> None:
     assert_untouched(desk, "command")
 
 
+def test_an_ack_of_the_same_bytes_is_no_replay() -> None:
+    # Servers sign one ack per second for all their nodes, so one that reconnects twice hears it
+    # twice.
+    desk = ready_desk()
+    frames = desk.server.frames(Ack())
+    command(desk, *frames)
+    command(desk, *frames)
+    assert desk.logged("refused a command") == []
+
+
 def test_a_changed_body_is_refused() -> None:
     desk = ready_desk()
     header, body = desk.server.frames(commit())

@@ -47,6 +47,17 @@ def test_two_aborts_in_one_second_differ() -> None:
     assert first["sequence"] != second["sequence"]
 
 
+def test_a_question_that_is_asked_again_in_the_same_second_is_no_replay() -> None:
+    desk = EngineDesk()
+    desk.beat("a", extensions=1, jobs=())
+    desk.sent.clear()
+    desk.start()
+    desk.beat("a", extensions=1, jobs=(), incarnation="two")
+    first, second = (fields for _, fields in desk.sent if fields["type"] == "commit")
+    assert first["timestamp"] == second["timestamp"]
+    assert first["sequence"] != second["sequence"]
+
+
 def test_an_old_agent_that_is_idle_twice_lost_its_job() -> None:
     desk = EngineDesk()
     desk.old_agents("a")

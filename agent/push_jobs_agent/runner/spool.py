@@ -11,6 +11,7 @@ import json
 import os
 import re
 
+from push_jobs_agent.runner import job_ids
 from push_jobs_agent.runner.errors import Refused, RunnerError
 from push_jobs_agent.runner.output import read_channel
 
@@ -18,7 +19,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Optional
 
-JOB_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 OUTPUT = re.compile(r"std(out|err)(\.[0-9]+)?")
 OURS = re.compile(r"(request|process|result)\.json(\.new)?|" + OUTPUT.pattern)
 RELEASED = ".released"
@@ -45,9 +45,10 @@ def read_output(state_dir: str, job_id: str) -> tuple[bytes, bytes]:
 
 def check_job_id(job_id: Any) -> str:
     """The id itself, when it can be the name of a folder. Raises Refused."""
-    if not isinstance(job_id, str) or not JOB_ID.fullmatch(job_id):
-        raise Refused("the job id is not usable: expected 1 to 64 letters, digits and hyphens")
-    return job_id
+    problem = job_ids.problem(job_id)
+    if problem is not None:
+        raise Refused(problem)
+    return str(job_id)
 
 
 class Spool:
@@ -67,7 +68,7 @@ class Spool:
 
     def jobs(self) -> list[str]:
         """The ids of all jobs in the spool, in no order that means anything."""
-        return sorted(name for name in os.listdir(self._root) if JOB_ID.fullmatch(name))
+        return sorted(name for name in os.listdir(self._root) if job_ids.is_usable(name))
 
     def folder(self, job_id: str) -> str:
         """Where a job's files are. Raises Refused for an id that is not usable."""

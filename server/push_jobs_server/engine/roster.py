@@ -79,7 +79,9 @@ class Roster:
             return body
         self._sequence += 1
         body = encode_server(message, self._sequence, timestamp)
-        if not isinstance(message, Abort):  # a repeated one must not look like a replay
+        # Agents drop a commit, run or abort whose bytes they know. Of these only the abort is one
+        # object for all time; a repeated ack may be the same bytes.
+        if not isinstance(message, Abort):
             self._encoded = (message, timestamp, body)
         return body
 
