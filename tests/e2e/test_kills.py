@@ -5,14 +5,32 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, List, Tuple
 
 import psutil
 import pytest
 from agent_process import AgentProcess, wait_until
 from house import House, open_house
+from runner_client import is_alive
 
 pytestmark = pytest.mark.e2e
+
+FAMILY = ("leader", "child", "grandchild", "apart", "child-of-apart")
+"""The processes of the command ``family``; ``apart`` has left its session and its parents."""
+
+FAMILY_SCRIPT = """
+note() { echo "$2" > "$1.new"; mv "$1.new" "$1"; }
+case ${1:-leader} in
+    leader)
+        note leader $$
+        "$0" child & (setsid "$0" apart &)
+        ;;
+    child) note child $$; sleep 60 & note grandchild $! ;;
+    apart) note apart $$; sleep 60 & note child-of-apart $! ;;
+esac
+wait
+sleep 60
+"""
 
 
 class Scene:
@@ -27,7 +45,14 @@ class Scene:
             f" mv {self.started}.new {self.started};"
             f" while [ ! -e {self._go} ]; do sleep 0.05; done; echo after"
         )
-        self.agent: AgentProcess = house.add_agent("web1", {"wait": ["sh", "-c", script]})
+        self._family = folder / "family"
+        self._family.mkdir()
+        program = self._family / "start"
+        program.write_text("#!/bin/sh" + FAMILY_SCRIPT)
+        program.chmod(0o755)
+        family = {"command_line": str(program), "dir": str(self._family)}
+        whitelist = {"wait": ["sh", "-c", script], "family": family}
+        self.agent: AgentProcess = house.add_agent("web1", whitelist)
         house.wait_available("web1")
 
     def start_job(self) -> str:
@@ -35,6 +60,13 @@ class Scene:
         job_id = self.house.start_job("wait", "web1", "--capture")
         wait_until(self.started.exists, "the command to run")
         return job_id
+
+    def start_family(self) -> Tuple[str, List[psutil.Process]]:
+        """Start a job of several processes and wait for all of them."""
+        job_id = self.house.start_job("family", "web1")
+        files = [self._family / name for name in FAMILY]
+        wait_until(lambda: all(file.exists() for file in files), "the whole family")
+        return job_id, [psutil.Process(int(file.read_text())) for file in files]
 
     def command_pid(self) -> int:
         """The process of the command."""
@@ -97,14 +129,14 @@ def test_the_session_is_killed_before_the_server_heard_of_the_end(scene: Scene) 
 
 
 def test_the_runner_is_killed_during_a_job(scene: Scene) -> None:
-    job_id = scene.start_job()
-    command = psutil.Process(scene.command_pid())
+    job_id, family = scene.start_family()
+    assert len({os.getsid(process.pid) for process in family}) == 2
     os.kill(scene.agent.runner_pid, signal.SIGKILL)
     job = scene.house.wait_job(job_id)
     node: Dict[str, Any] = job["nodes"][0]
     assert node["status"] == "crashed", job
     assert "runner" in node["reason"]
-    wait_until(lambda: not command.is_running(), "the end of the command's processes")
+    assert [name for name, process in zip(FAMILY, family) if is_alive(process.pid)] == []
 
 
 def end_command(scene: Scene) -> None:
