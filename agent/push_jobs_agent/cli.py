@@ -42,7 +42,7 @@ def _main(argv: Optional[Sequence[str]]) -> int:
     options = _parser().parse_args(_dashed(sys.argv[1:] if argv is None else argv))
     try:
         config = settings.load(options.config, _given(options))
-        return _check(config) if options.check else _serve(config)
+        return _check(config) if options.check else _serve(config, options)
     except SettingsError as error:
         for problem in error.problems:
             print(f"{error.source}: {problem}", file=sys.stderr)
@@ -139,8 +139,9 @@ def _print_notes(config: Config) -> None:
         print(f"{config.source}: {note}", file=sys.stderr)
 
 
-def _serve(config: Config) -> int:
+def _serve(config: Config, options: argparse.Namespace) -> int:
     from push_jobs_agent import startup
+    from push_jobs_agent.reload import reload
     from push_jobs_agent.runner.spool import read_output
     from push_jobs_agent.runner_keeper import RunnerKeeper
     from push_jobs_agent.service import Service
@@ -153,6 +154,7 @@ def _serve(config: Config) -> int:
             ZeroMQTransport(),
             RunnerKeeper(config),
             read_output,
+            lambda old: reload(old, options.config, _given(options)),
             interactive=sys.stdin is not None and sys.stdin.isatty(),
         )
         return service.run()

@@ -184,11 +184,17 @@ class Config:
         return self.values[name]
 
 
-def load(path: Optional[str], options: Mapping[str, Any], config_dir: str = CONFIG_DIR) -> Config:
+def load(
+    path: Optional[str],
+    options: Mapping[str, Any],
+    config_dir: str = CONFIG_DIR,
+    host_name: Optional[str] = None,
+) -> Config:
     """Read the settings from a file and put the options above it.
 
     Without ``path`` the first file that exists in ``config_dir`` is taken. Options that are None
-    were not given. Raises SettingsError that names every mistake.
+    were not given. ``host_name`` is for a node that nothing names; the system, which may have to
+    ask the network, is asked only without it. Raises SettingsError that names every mistake.
     """
     source = path or find(config_dir)
     from_file, notes = _read(source) if source else ({}, [])
@@ -197,7 +203,7 @@ def load(path: Optional[str], options: Mapping[str, Any], config_dir: str = CONF
     values = TABLE.parse({**from_file, **_absolute(given)}, source or "the command line", base)
     match = _ORGANIZATION.search(urlsplit(values["chef_server_url"]).path)
     assert match is not None
-    name = values["node_name"] or socket.getfqdn() or socket.gethostname()
+    name = values["node_name"] or host_name or socket.getfqdn() or socket.gethostname()
     return Config(values, source, tuple(notes), name, match.group(1))
 
 

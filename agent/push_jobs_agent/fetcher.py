@@ -22,10 +22,14 @@ _PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 
 
 class Fetcher:
-    """Runs at most one helper at a time."""
+    """Runs at most one helper at a time.
+
+    Args:
+        config: the settings; a reload replaces them, which the next helper notices.
+    """
 
     def __init__(self, config: Config) -> None:
-        self._config = config
+        self.config = config
         self._process: Optional["subprocess.Popen[bytes]"] = None
         self._answer = bytearray()
         self._until = 0.0
@@ -106,7 +110,7 @@ class Fetcher:
             return False
 
     def _request(self, curve_key: str) -> Dict[str, Any]:
-        config = self._config
+        config = self.config
         return {
             "server_url": config["chef_server_url"],
             "organization": config.organization,
@@ -118,7 +122,7 @@ class Fetcher:
         }
 
     def _environment(self) -> Dict[str, str]:
-        given = {name: self._config[name] for name in _PROXIES}
+        given = {name: self.config[name] for name in _PROXIES}
         return dict(os.environ, **{name: value for name, value in given.items() if value})
 
 

@@ -50,9 +50,18 @@ def set_up(node: str, level: str, path: Optional[str], as_json: bool) -> None:
 
     Raises OSError when the file cannot be opened; the old destination stays then.
     """
-    handler: logging.Handler = logging.StreamHandler(sys.stdout)
-    if path is not None:
-        handler = logging.FileHandler(path)
+    use(open_log(path), node, level, as_json)
+
+
+def open_log(path: Optional[str]) -> logging.Handler:
+    """A place for log lines: a file, or standard output. Raises OSError."""
+    if path is None:
+        return logging.StreamHandler(sys.stdout)
+    return logging.FileHandler(path)
+
+
+def use(handler: logging.Handler, node: str, level: str, as_json: bool) -> None:
+    """Send log lines to this place from now on, and let go of the one before."""
     handler.setFormatter(_Formatter(node, as_json))
     for old in list(_LOGGER.handlers):
         _LOGGER.removeHandler(old)

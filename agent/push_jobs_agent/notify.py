@@ -27,7 +27,7 @@ class Notifier:
         self._say("READY=1")
 
     def reloading(self) -> None:
-        """The agent reads its whitelist again; ``ready`` follows."""
+        """The agent reads its settings and its whitelist again; ``ready`` follows."""
         self._say(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:

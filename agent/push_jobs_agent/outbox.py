@@ -27,7 +27,7 @@ class Outbox:
     def __init__(self, origin: Origin, max_body_size: int) -> None:
         self.origin = origin
         self.last_job_message = float("-inf")
-        self._own_limit = max_body_size
+        self.own_limit = max_body_size
         self._settings: Optional[ServerSettings] = None
         # Never starts again: two messages of one second must not look like one message repeated.
         self._sequence = 0
@@ -42,7 +42,7 @@ class Outbox:
     def limit(self) -> int:
         """Largest body in bytes that both sides accept."""
         assert self._settings is not None
-        return min(self._own_limit, self._settings.max_body_size - SERVER_RESERVE)
+        return min(self.own_limit, self._settings.max_body_size - SERVER_RESERVE)
 
     def address(self, settings: ServerSettings) -> None:
         """From now on speak to the server that has given these settings."""

@@ -34,10 +34,14 @@ Words = Tuple[Optional[Ask], Mapping[str, Any]]
 
 
 class RunnerKeeper:
-    """The one runner that belongs to a state folder."""
+    """The one runner that belongs to a state folder.
+
+    Args:
+        config: the settings; a reload replaces them, which the next runner notices.
+    """
 
     def __init__(self, config: Config) -> None:
-        self._config = config
+        self.config = config
         self._path = os.path.join(config["state_dir"], SOCKET_NAME)
         self._link: Optional[RunnerLink] = None
         self._greeted = False
@@ -129,7 +133,7 @@ class RunnerKeeper:
             self._link.ask(Ask("hello"), steady)
         except RunnerLost as error:
             self.close()
-            if self._config["start_runner"]:
+            if self.config["start_runner"]:
                 self._start(steady)
             else:
                 self._next_look = steady + 1.0
@@ -158,11 +162,11 @@ class RunnerKeeper:
         log("info", "started the runner", {"runner_pid": self._process.pid})
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
-        path = self._config["log_location"]
+        path = self.config["log_location"]
         output = None if path is None else open(path, "ab")
         try:
             return subprocess.Popen(
-                runner_command(self._config),
+                runner_command(self.config),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -21,6 +21,7 @@ from push_jobs_agent.config import Config
 from push_jobs_agent.fetcher import Fetcher
 from push_jobs_agent.logs import log
 from push_jobs_agent.notify import Notifier
+from push_jobs_agent.reload import Reload
 from push_jobs_agent.runner.errors import RunnerError
 from push_jobs_agent.runner_keeper import RunnerKeeper
 from push_jobs_agent.server_settings import ServerSettings, from_json
@@ -40,6 +41,7 @@ RESULTS_WITHIN = 5.0
 """Seconds for the server to confirm results when the agent ends; the next agent repeats them."""
 
 ReadSpool = Callable[[str, str], Tuple[bytes, bytes]]
+ReadSettings = Callable[[Config], Optional[Reload]]
 
 
 class Service:
@@ -51,6 +53,7 @@ class Service:
         transport: the way to the server.
         keeper: the way to the runner.
         read_output: reads both channels of an ended job from the spool in a state folder.
+        read_settings: reads the settings again; None when those in effect have to be kept.
         interactive: a person is watching: end when the server refuses us, instead of waiting.
     """
 
@@ -61,12 +64,14 @@ class Service:
         transport: Transport,
         keeper: RunnerKeeper,
         read_output: ReadSpool,
+        read_settings: ReadSettings,
         interactive: bool = False,
     ) -> None:
         self._config = config
         self._transport = transport
         self._keeper = keeper
         self._read_output = read_output
+        self._read_settings = read_settings
         self._interactive = interactive
         self._fetcher = Fetcher(config)
         self._notifier = Notifier(os.environ)
@@ -80,6 +85,8 @@ class Service:
         self._stop_at: Optional[float] = None
         self._free_since: Optional[float] = None
         self._exit: Optional[int] = None
+        self._runner_is_outdated = False
+        self._runner_may_go = False
 
     def run(self) -> int:
         """Work until a signal ends it; returns the exit code."""
@@ -105,6 +112,7 @@ class Service:
             self._signal(number, now)
         self._hear_runner(now)
         self._hear_helper(now)
+        self._replace_runner(now)
         for incoming in self._transport.receive(BATCH):
             self._take(incoming, now)
         self._do(self._session.tick(now), now)
@@ -158,7 +166,9 @@ class Service:
     def _hear_runner(self, now: Now) -> None:
         words, lost = self._keeper.turn(now.steady)
         if lost:
-            self._do(self._session.runner_lost(now), now)
+            self._do(self._session.runner_lost(now, expected=self._runner_may_go), now)
+            self._runner_may_go = False
+            self._notifier.ready()  # it will not answer a reload any more
         for ask, reply in words:
             if ask is None:
                 self._do(self._session.runner_event(reply, now), now)
@@ -253,11 +263,30 @@ class Service:
     def _reload(self, now: Now) -> None:
         logs.reopen()
         self._notifier.reloading()
-        if self._keeper.up:
+        change = self._read_settings(self._config)
+        if change is not None:
+            self._take_over(change, now)
+        if self._runner_is_outdated:
+            self._notifier.ready()
+        elif self._keeper.up:
             self._keeper.ask(Ask("reload"), now.steady)
         else:
             log("error", "the whitelist cannot be read again: the runner is gone")
             self._notifier.ready()
+
+    def _take_over(self, change: Reload, now: Now) -> None:
+        self._config = self._fetcher.config = self._keeper.config = change.config
+        self._session.adjust(self._config["max_body_size"], self._config["abort_grace"])
+        self._runner_is_outdated = self._runner_is_outdated or change.needs_runner
+        if change.needs_fetch:
+            self._do(self._session.refresh(now), now)
+
+    def _replace_runner(self, now: Now) -> None:
+        """Once no job is held, end a runner with old options; the keeper starts the next one."""
+        if self._runner_is_outdated and self._session.free and self._keeper.up:
+            log("info", "starting the runner again, with the changed settings")
+            self._runner_is_outdated, self._runner_may_go = False, True
+            self._keeper.ask(Ask("shutdown"), now.steady)
 
     def _reloaded(self, reply: Mapping[str, Any]) -> None:
         if reply.get("ok"):

@@ -195,6 +195,11 @@ class Session:
         self._refetch.want("operator", now.steady, forced=False)
         return self._outbox.take()
 
+    def adjust(self, max_body_size: int, abort_grace: float) -> None:
+        """An operator changed these settings; see the arguments of the class."""
+        self._outbox.own_limit = max_body_size
+        self._slot.grace = abort_grace
+
     def drain(self, now: Now) -> List[Action]:
         """Refuse new jobs from now on."""
         self._slot.draining = True
@@ -209,9 +214,10 @@ class Session:
         self._renew(now)
         return self._outbox.take()
 
-    def runner_lost(self, now: Now) -> List[Action]:
+    def runner_lost(self, now: Now, expected: bool = False) -> List[Action]:
         """The runner is gone; no job can be taken until there is one again."""
-        self._outbox.log("error", "the runner is gone", job_id=self.job_id)
+        level = "info" if expected else "error"
+        self._outbox.log(level, "the runner is gone", job_id=self.job_id)
         self._slot.runner_lost(now)
         return self._outbox.take()
 

@@ -36,9 +36,9 @@ class Slot:
         self.pending: Optional[str] = None
         self.draining = False
         self.runner_up = False
+        self.grace = abort_grace
         self._outbox = outbox
         self._reports = reports
-        self._grace = abort_grace
         self._request: Dict[str, Any] = {}
         self._aborting = False
         self._expires: Optional[float] = None
@@ -284,7 +284,7 @@ class Slot:
         self._outbox.ask(
             "abort",
             job_id=self.job_id,
-            grace=self._grace,
+            grace=self.grace,
             reason="aborted by the server",
         )
 

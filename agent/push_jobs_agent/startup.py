@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager
-from typing import Iterator, List
+from typing import Iterator, List, Optional
 
 from push_jobs_agent import logs
 from push_jobs_agent.config import Config
@@ -29,7 +29,7 @@ def prepared(config: Config) -> Iterator[None]:
 
     Raises SettingsError that names all mistakes, or AgentError when another agent is at work.
     """
-    problems = [*_log_problems(config), *_folder_problems(config), *_whitelist_problems(config)]
+    problems = [*_log_problems(config), *_folder_problems(config), *whitelist_problems(config)]
     if problems:
         raise SettingsError(config.source or "settings", problems)
     lock = _lock(config["state_dir"])
@@ -51,8 +51,13 @@ def _log_problems(config: Config) -> List[str]:
         as_json = config["log_format"] == "json"
         logs.set_up(config.node_name, config["log_level"], path, as_json)
     except OSError as error:
-        return [f"log_location: {path} cannot be written: {error.strerror}"]
+        return [log_problem(path, error)]
     return []
+
+
+def log_problem(path: Optional[str], error: OSError) -> str:
+    """What is wrong with a log that could not be opened."""
+    return f"log_location: {path} cannot be written: {error.strerror}"
 
 
 def _folder_problems(config: Config) -> List[str]:
@@ -71,8 +76,8 @@ def _folder_problems(config: Config) -> List[str]:
     return []
 
 
-def _whitelist_problems(config: Config) -> List[str]:
-    """A runner of our own would not start with it; somebody else's is somebody else's business."""
+def whitelist_problems(config: Config) -> List[str]:
+    """Why a runner of our own would not start; somebody else's is somebody else's business."""
     if not config["start_runner"]:
         return []
     try:

@@ -10,12 +10,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import click
 
 from push_jobs import cli as workstation
 from push_jobs_agent.config import TABLE as AGENT_TABLE
+from push_jobs_agent.reload import NEEDS_RESTART, WITH_NEW_RUNNER
 from push_jobs_server import cli as server
 from push_jobs_server.settings import TABLE as SERVER_TABLE
 
@@ -41,7 +42,13 @@ def pages() -> Dict[str, str]:
             "Settings of the agent",
             "They are in a YAML file (`pushy-client --config FILE`); options of the command line "
             "come before the file. Relative paths belong to the folder of the file. "
-            "`pushy-client --check` finds mistakes in the settings and in the whitelist.",
+            "`pushy-client --check` finds mistakes in the settings and in the whitelist.\n\n"
+            "On the signal HUP the agent reads both again, without disturbing a running job, and "
+            "opens its log file again. A file with any mistake changes nothing, and its mistakes "
+            f"are in the log. {_names(WITH_NEW_RUNNER)} are in effect as soon as no job is held: "
+            f"the runner is started again for them. {_names(NEEDS_RESTART)} need a restart of the "
+            "agent, which the log says too. A runner that something else started "
+            "(`start_runner: false`) keeps its options until it is restarted.",
             AGENT_TABLE.reference(),
         ),
         "commands.md": _commands(),
@@ -67,6 +74,11 @@ def _gist(text: str) -> str:
     """A page without that in which versions of Python and Click differ: how lines are broken, and
     `-c PATH, --config PATH` for `-c, --config PATH`."""
     return re.sub(r"\s+", "", re.sub(r"(-\w) [A-Z]+, --", r"\1, --", text))
+
+
+def _names(names: Sequence[str]) -> str:
+    quoted = [f"`{name}`" for name in names]
+    return f"{', '.join(quoted[:-1])} and {quoted[-1]}"
 
 
 def _settings(title: str, text: str, table: str) -> str:

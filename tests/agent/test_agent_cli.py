@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 import os
@@ -38,7 +39,7 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> List[Config]:
     """Instead of serving, keep the settings."""
     seen: List[Config] = []
 
-    def serve(config: Config) -> int:
+    def serve(config: Config, _: argparse.Namespace) -> int:
         seen.append(config)
         return 0
 

@@ -181,6 +181,50 @@ def test_hang_up_reads_the_whitelist_again_and_keeps_the_old_one_when_it_is_wron
     server.expect("succeeded", job_id=OTHER)
 
 
+def test_hang_up_takes_over_settings_without_disturbing_the_job(
+    server: RawServer, start: Start
+) -> None:
+    agent = start()
+    runner = agent.runner_pid
+    run(server, "waits")
+    whitelist = agent.folder / "other.json"
+    whitelist.write_text('{"new": "echo new"}')
+    elsewhere = "https://localhost:1/organizations/other"
+    agent.write_settings(whitelist=str(whitelist), log_level="info", chef_server_url=elsewhere)
+    agent.signal(signal.SIGHUP)
+    line = agent.wait_for_line("read the settings again")
+    assert line["changed"] == "whitelist, log_level"
+    line = agent.wait_for_line("a changed setting needs a restart")
+    assert line["setting"] == "chef_server_url"
+    server.expect("heartbeat", job_state="running", job_id=JOB)
+    assert psutil.pid_exists(runner)
+    (agent.folder / "go").touch()
+    outcome = server.expect("failed", job_id=JOB)
+    assert (outcome["stdout"], outcome["exit_code"]) == ("begin\nend\n", 3)
+    found = "the runner is there"
+    server.until(lambda: len(agent.lines(found)) == 2, "a runner with the new options")
+    run(server, "new", OTHER)
+    assert server.expect("succeeded", job_id=OTHER)["stdout"] == "new\n"
+    assert [line for line in agent.lines() if line["level"] in ("error", "critical")] == []
+
+
+def test_hang_up_keeps_all_settings_when_any_is_wrong(server: RawServer, start: Start) -> None:
+    agent = start()
+    runner = agent.runner_pid
+    agent.write_settings(log_level="loud", output_limit=1, whitelist="/no/such/file")
+    agent.signal(signal.SIGHUP)
+    wrong = "the settings are wrong; the old ones are kept"
+    agent.wait_for_line(wrong, count=2)
+    assert {line["problem"].split()[0] for line in agent.lines(wrong)} == {
+        "log_level",
+        "output_limit",
+    }
+    run(server, "echo")
+    server.expect("succeeded", job_id=JOB)
+    assert agent.runner_pid == runner
+    assert agent.lines("read the whitelist again")
+
+
 def test_terminate_lets_the_job_end_then_stops_runner_and_session(
     server: RawServer, start: Start
 ) -> None:

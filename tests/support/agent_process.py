@@ -55,7 +55,7 @@ class AgentProcess:
         self.session: Optional["subprocess.Popen[bytes]"] = None
         self.write_whitelist(whitelist)
         write_private(folder / "web1.pem", pem_of(key))
-        values = {
+        self._settings = {
             "chef_server_url": url,
             "node_name": "web1",
             "client_key": str(folder / "web1.pem"),
@@ -67,7 +67,11 @@ class AgentProcess:
             "abort_grace": 0.5,
             **settings,
         }
-        self.settings_file.write_text(json.dumps(values))
+        self.write_settings()
+
+    def write_settings(self, **changes: Any) -> None:
+        """Write the settings file again, with other lines than those at the start."""
+        self.settings_file.write_text(json.dumps({**self._settings, **changes}))
 
     def write_whitelist(self, entries: Any) -> None:
         """Replace the whitelist."""
