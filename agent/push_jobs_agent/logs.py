@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-import time
 from typing import Any, Dict, Mapping, Optional
+
+from push_jobs_wire.log_line import log_line, moment
 
 LEVELS = {
     "debug": logging.DEBUG,
@@ -17,7 +17,6 @@ LEVELS = {
 }
 
 _LOGGER = logging.getLogger("push_jobs_agent")
-_BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:/+@-")
 
 
 class _Formatter(logging.Formatter):
@@ -28,21 +27,13 @@ class _Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields: Dict[str, Any] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "time": moment(record.created),
             "level": record.levelname.lower(),
             "node": self._node,
             "event": record.getMessage(),
         }
         fields.update(getattr(record, "fields", {}))
-        if self._as_json:
-            return json.dumps(fields)
-        return " ".join(f"{name}={_text(value)}" for name, value in fields.items())
-
-
-def _text(value: Any) -> str:
-    """A value in one line without surprises: anything but plain signs is quoted and escaped."""
-    text = str(value)
-    return text if text and _BARE.issuperset(text) else json.dumps(text)
+        return log_line(fields, self._as_json)
 
 
 def set_up(node: str, level: str, path: Optional[str], as_json: bool) -> None:

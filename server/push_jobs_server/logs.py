@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-import time
 from typing import Any, Dict
 
-_BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:/+@-")
+from push_jobs_wire.log_line import log_line, moment
+
 _LEVELS = {"warn": "WARNING", "fatal": "CRITICAL"}
 
 
@@ -19,22 +18,14 @@ class _Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields: Dict[str, Any] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "time": moment(record.created),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
         }
         fields.update(getattr(record, "fields", {}))
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        if self._as_json:
-            return json.dumps(fields, default=str)
-        return " ".join(f"{name}={_quoted(value)}" for name, value in fields.items())
-
-
-def _quoted(value: Any) -> str:
-    """A value in one line without surprises: anything but plain signs is quoted and escaped."""
-    text = str(value)
-    return text if text and _BARE.issuperset(text) else json.dumps(text)
+        return log_line(fields, self._as_json)
 
 
 def set_up_logging(level: str, style: str) -> None:
