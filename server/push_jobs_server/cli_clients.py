@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 import click
 
 from push_jobs_server.cli_keys import key_options, public_key_for
-from push_jobs_server.cli_support import (
-    choose_org,
-    examples,
-    format_option,
-    notice,
-    open_identity,
-    org_option,
-    present,
-)
+from push_jobs_server.cli_support import examples, format_option, notice, present, with_org
+
+if TYPE_CHECKING:
+    from push_jobs_server.identity.local import LocalIdentity
 
 
 @click.group("client", epilog=examples("client list", "client create web1 --public-key web1.pub"))
@@ -32,52 +27,42 @@ def client_group() -> None:
     ),
 )
 @click.argument("node")
-@org_option
+@with_org
 @key_options
-@click.pass_context
 def create_client(
-    context: click.Context,
+    identity: LocalIdentity,
+    org: str,
     node: str,
-    org: Optional[str],
     public_key: Optional[Path],
     key_out: Optional[Path],
 ) -> None:
     """Make a client for the node NODE, so that its agent may connect."""
-    with open_identity(context) as identity:
-        org = choose_org(identity, org)
-        with public_key_for(node, public_key, key_out) as key:
-            identity.create_client(org, node, key)
-            notice(f"client {node} created in {org}")
+    with public_key_for(node, public_key, key_out) as key:
+        identity.create_client(org, node, key)
+        notice(f"client {node} created in {org}")
 
 
 @client_group.command(
     "list", epilog=examples("client list", "client list --org acme --format json")
 )
-@org_option
+@with_org
 @format_option
-@click.pass_context
-def list_clients(context: click.Context, org: Optional[str], format_: str) -> None:
+def list_clients(identity: LocalIdentity, org: str, format_: str) -> None:
     """List the clients of an organization."""
-    with open_identity(context) as identity:
-        org = choose_org(identity, org)
-        names = identity.clients(org)
+    names = identity.clients(org)
     document = [{"organization": org, "name": name} for name in names]
     present(format_, document, ("CLIENT", "ORGANIZATION"), [(name, org) for name in names])
 
 
 @client_group.command(
-    "show",
-    epilog=examples("client show web1", "client show web1 --org acme --format json"),
+    "show", epilog=examples("client show web1", "client show web1 --org acme --format json")
 )
 @click.argument("node")
-@org_option
+@with_org
 @format_option
-@click.pass_context
-def show_client(context: click.Context, node: str, org: Optional[str], format_: str) -> None:
+def show_client(identity: LocalIdentity, org: str, node: str, format_: str) -> None:
     """Show the public keys of the client NODE."""
-    with open_identity(context) as identity:
-        org = choose_org(identity, org)
-        keys = identity.keys("client", org, node)
+    keys = identity.keys("client", org, node)
     document = {"name": node, "organization": org, "keys": keys}
     present(format_, document, ("CLIENT", "ORGANIZATION", "KEYS"), [(node, org, list(keys))])
 
@@ -86,13 +71,10 @@ def show_client(context: click.Context, node: str, org: Optional[str], format_: 
     "delete", epilog=examples("client delete web1", "client delete web1 --org acme")
 )
 @click.argument("node")
-@org_option
-@click.pass_context
-def delete_client(context: click.Context, node: str, org: Optional[str]) -> None:
+@with_org
+def delete_client(identity: LocalIdentity, org: str, node: str) -> None:
     """Delete the client NODE; its agent may not connect any more."""
-    with open_identity(context) as identity:
-        org = choose_org(identity, org)
-        identity.delete_client(org, node)
+    identity.delete_client(org, node)
     notice(f"client {node} of {org} deleted")
 
 
@@ -105,23 +87,20 @@ def delete_client(context: click.Context, node: str, org: Optional[str]) -> None
 )
 @click.argument("node")
 @click.argument("key_name", metavar="KEY")
-@org_option
+@with_org
 @key_options
-@click.pass_context
 def add_key(
-    context: click.Context,
+    identity: LocalIdentity,
+    org: str,
     node: str,
     key_name: str,
-    org: Optional[str],
     public_key: Optional[Path],
     key_out: Optional[Path],
 ) -> None:
     """Give the client NODE one more key, known as KEY."""
-    with open_identity(context) as identity:
-        org = choose_org(identity, org)
-        with public_key_for(node, public_key, key_out) as key:
-            identity.add_key("client", org, node, key_name, key)
-            notice(f"key {key_name} of client {node} of {org} added")
+    with public_key_for(node, public_key, key_out) as key:
+        identity.add_key("client", org, node, key_name, key)
+        notice(f"key {key_name} of client {node} of {org} added")
 
 
 @client_group.command(
@@ -130,11 +109,8 @@ def add_key(
 )
 @click.argument("node")
 @click.argument("key_name", metavar="KEY")
-@org_option
-@click.pass_context
-def remove_key(context: click.Context, node: str, key_name: str, org: Optional[str]) -> None:
+@with_org
+def remove_key(identity: LocalIdentity, org: str, node: str, key_name: str) -> None:
     """Take the key KEY away from the client NODE; it is refused from now on."""
-    with open_identity(context) as identity:
-        org = choose_org(identity, org)
-        identity.remove_key("client", org, node, key_name)
+    identity.remove_key("client", org, node, key_name)
     notice(f"key {key_name} of client {node} of {org} removed")

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Optional, Tuple
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Tuple
 
 import click
 
-from push_jobs_server.cli_support import (
-    choose_org,
-    examples,
-    format_option,
-    notice,
-    open_identity,
-    org_option,
-    present,
-)
+from push_jobs_server.cli_support import examples, format_option, notice, present, with_org
+
+if TYPE_CHECKING:
+    from push_jobs_server.identity.local import LocalIdentity
 
 Names = Tuple[str, ...]
+Member = Tuple[str, str]
+"""Kind and name."""
 
 
 def member_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that name members to a command."""
+    """Give a command the options that name members; it gets them as pairs of kind and name."""
+
+    @wraps(command)
+    def run(users: Names, clients: Names, groups: Names, **rest: Any) -> None:
+        command(members=_members(users, clients, groups), **rest)
+
+    decorated: Callable[..., Any] = run
     for kind in ("group", "client", "user"):
         option = click.option(
             f"--{kind}",
@@ -29,11 +33,11 @@ def member_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME",
             help=f"A {kind}; repeatable.",
         )
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
 
 
-def _members(users: Names, clients: Names, groups: Names) -> List[Tuple[str, str]]:
+def _members(users: Names, clients: Names, groups: Names) -> List[Member]:
     named = [("user", users), ("client", clients), ("group", groups)]
     members = [(kind, name) for kind, names in named for name in names]
     if not members:
@@ -47,77 +51,50 @@ def group_group() -> None:
 
 
 @group_group.command(
-    "create",
-    epilog=examples("group create operators", "group create operators --org acme"),
+    "create", epilog=examples("group create operators", "group create operators --org acme")
 )
 @click.argument("name")
-@org_option
-@click.pass_context
-def create_group(context: click.Context, name: str, org: Optional[str]) -> None:
+@with_org
+def create_group(identity: LocalIdentity, org: str, name: str) -> None:
     """Make the group NAME, without members."""
-    with open_identity(context) as identity:
-        org = choose_org(identity, org)
-        identity.create_group(org, name)
+    identity.create_group(org, name)
     notice(f"group {name} created in {org}")
 
 
 @group_group.command("list", epilog=examples("group list", "group list --org acme --format json"))
-@org_option
+@with_org
 @format_option
-@click.pass_context
-def list_groups(context: click.Context, org: Optional[str], format_: str) -> None:
+def list_groups(identity: LocalIdentity, org: str, format_: str) -> None:
     """List the groups of an organization."""
-    with open_identity(context) as identity:
-        org = choose_org(identity, org)
-        names = identity.groups(org)
+    names = identity.groups(org)
     document = [{"organization": org, "name": name} for name in names]
     present(format_, document, ("GROUP", "ORGANIZATION"), [(name, org) for name in names])
 
 
 @group_group.command(
-    "show",
-    epilog=examples("group show admins", "group show admins --org acme --format json"),
+    "show", epilog=examples("group show admins", "group show admins --org acme --format json")
 )
 @click.argument("name")
-@org_option
+@with_org
 @format_option
-@click.pass_context
-def show_group(context: click.Context, name: str, org: Optional[str], format_: str) -> None:
+def show_group(identity: LocalIdentity, org: str, name: str, format_: str) -> None:
     """Show the direct members of the group NAME."""
-    with open_identity(context) as identity:
-        org = choose_org(identity, org)
-        group = identity.group(org, name)
-    document = {
-        "name": name,
-        "organization": org,
-        "users": group.users,
-        "clients": group.clients,
-        "groups": group.groups,
-    }
-    rows = [
-        (kind, member)
-        for kind, members in (
-            ("user", group.users),
-            ("client", group.clients),
-            ("group", group.groups),
-        )
-        for member in members
-    ]
+    group = identity.group(org, name)
+    members = {"user": group.users, "client": group.clients, "group": group.groups}
+    document: Dict[str, Any] = {"name": name, "organization": org}
+    document.update({f"{kind}s": names for kind, names in members.items()})
+    rows = [(kind, member) for kind, names in members.items() for member in names]
     present(format_, document, ("KIND", "MEMBER"), rows)
 
 
 @group_group.command(
-    "delete",
-    epilog=examples("group delete operators", "group delete operators --org acme"),
+    "delete", epilog=examples("group delete operators", "group delete operators --org acme")
 )
 @click.argument("name")
-@org_option
-@click.pass_context
-def delete_group(context: click.Context, name: str, org: Optional[str]) -> None:
+@with_org
+def delete_group(identity: LocalIdentity, org: str, name: str) -> None:
     """Delete the group NAME; its members stay."""
-    with open_identity(context) as identity:
-        org = choose_org(identity, org)
-        identity.delete_group(org, name)
+    identity.delete_group(org, name)
     notice(f"group {name} of {org} deleted")
 
 
@@ -127,23 +104,12 @@ def delete_group(context: click.Context, name: str, org: Optional[str]) -> None:
 )
 @click.argument("group")
 @member_options
-@org_option
-@click.pass_context
-def add_members(
-    context: click.Context,
-    group: str,
-    users: Names,
-    clients: Names,
-    groups: Names,
-    org: Optional[str],
-) -> None:
+@with_org
+def add_members(identity: LocalIdentity, org: str, group: str, members: List[Member]) -> None:
     """Put members into GROUP."""
-    members = _members(users, clients, groups)
-    with open_identity(context) as identity:
-        org = choose_org(identity, org)
-        for kind, name in members:
-            identity.add_to_group(org, group, kind, name)
-            notice(f"{kind} {name} added to group {group} of {org}")
+    for kind, name in members:
+        identity.add_to_group(org, group, kind, name)
+        notice(f"{kind} {name} added to group {group} of {org}")
 
 
 @group_group.command(
@@ -152,20 +118,9 @@ def add_members(
 )
 @click.argument("group")
 @member_options
-@org_option
-@click.pass_context
-def remove_members(
-    context: click.Context,
-    group: str,
-    users: Names,
-    clients: Names,
-    groups: Names,
-    org: Optional[str],
-) -> None:
+@with_org
+def remove_members(identity: LocalIdentity, org: str, group: str, members: List[Member]) -> None:
     """Take members out of GROUP."""
-    members = _members(users, clients, groups)
-    with open_identity(context) as identity:
-        org = choose_org(identity, org)
-        for kind, name in members:
-            identity.remove_from_group(org, group, kind, name)
-            notice(f"{kind} {name} removed from group {group} of {org}")
+    for kind, name in members:
+        identity.remove_from_group(org, group, kind, name)
+        notice(f"{kind} {name} removed from group {group} of {org}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence
 
 import click
 
@@ -41,11 +42,6 @@ format_option = click.option(
     default="table",
     show_default=True,
     help="How to print: for people, or as one JSON value.",
-)
-org_option = click.option(
-    "--org",
-    metavar="ORG",
-    help="Organization; may be left out when there is exactly one.",
 )
 
 
@@ -105,6 +101,34 @@ def open_identity(context: click.Context) -> Iterator["LocalIdentity"]:
         yield LocalIdentity(store)
     finally:
         store.close()
+
+
+def with_identity(command: Callable[..., None]) -> Callable[..., None]:
+    """Hand a command the identities, before its own arguments."""
+
+    @click.pass_context
+    @wraps(command)
+    def run(context: click.Context, **given: Any) -> None:
+        with open_identity(context) as identity:
+            command(identity, **given)
+
+    return run
+
+
+def with_org(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option --org; hand it the identities and the chosen organization."""
+
+    @click.option(
+        "--org",
+        metavar="ORG",
+        help="Organization; may be left out when there is exactly one.",
+    )
+    @with_identity
+    @wraps(command)
+    def run(identity: "LocalIdentity", org: Optional[str], **given: Any) -> None:
+        command(identity, choose_org(identity, org), **given)
+
+    return run
 
 
 def choose_org(identity: "LocalIdentity", org: Optional[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import TYPE_CHECKING, Optional, Tuple
 
 import click
 
@@ -13,9 +13,12 @@ from push_jobs_server.cli_support import (
     examples,
     format_option,
     notice,
-    open_identity,
     present,
+    with_identity,
 )
+
+if TYPE_CHECKING:
+    from push_jobs_server.identity.local import LocalIdentity
 
 
 @click.group("user", epilog=examples("user list", "user create bob --org acme --key-out bob.pem"))
@@ -40,9 +43,9 @@ def user_group() -> None:
 )
 @click.option("--admin", is_flag=True, help="Make the user an administrator of them.")
 @key_options
-@click.pass_context
+@with_identity
 def create_user(
-    context: click.Context,
+    identity: LocalIdentity,
     name: str,
     orgs: Tuple[str, ...],
     admin: bool,
@@ -50,45 +53,37 @@ def create_user(
     key_out: Optional[Path],
 ) -> None:
     """Make the user NAME and let him into organizations."""
-    with open_identity(context) as identity:
-        chosen = [choose_org(identity, org) for org in orgs or (None,)]
-        with public_key_for(name, public_key, key_out) as key:
-            identity.create_user(name, key)
-            try:
-                for org in dict.fromkeys(chosen):
-                    identity.add_user_to_org(org, name)
-                    if admin:
-                        identity.add_to_group(org, "admins", "user", name)
-            except BaseException:
-                identity.delete_user(name)
-                raise
-            notice(f"user {name} created in {', '.join(dict.fromkeys(chosen))}")
+    chosen = [choose_org(identity, org) for org in orgs or (None,)]
+    with public_key_for(name, public_key, key_out) as key:
+        identity.create_user(name, key)
+        try:
+            for org in dict.fromkeys(chosen):
+                identity.add_user_to_org(org, name)
+                if admin:
+                    identity.add_to_group(org, "admins", "user", name)
+        except BaseException:
+            identity.delete_user(name)
+            raise
+        notice(f"user {name} created in {', '.join(dict.fromkeys(chosen))}")
 
 
 @user_group.command("list", epilog=examples("user list", "user list --org acme --format json"))
 @click.option("--org", metavar="ORG", help="Only the users of this organization.")
 @format_option
-@click.pass_context
-def list_users(context: click.Context, org: Optional[str], format_: str) -> None:
+@with_identity
+def list_users(identity: LocalIdentity, org: Optional[str], format_: str) -> None:
     """List the users."""
-    with open_identity(context) as identity:
-        names = identity.users() if org is None else identity.org_users(org)
-    present(
-        format_,
-        [{"name": name} for name in names],
-        ("USER",),
-        [[name] for name in names],
-    )
+    names = identity.users() if org is None else identity.org_users(org)
+    present(format_, [{"name": name} for name in names], ("USER",), [[name] for name in names])
 
 
 @user_group.command("show", epilog=examples("user show bob", "user show bob --format json"))
 @click.argument("name")
 @format_option
-@click.pass_context
-def show_user(context: click.Context, name: str, format_: str) -> None:
+@with_identity
+def show_user(identity: LocalIdentity, name: str, format_: str) -> None:
     """Show the organizations and public keys of the user NAME."""
-    with open_identity(context) as identity:
-        orgs, keys = identity.user_orgs(name), identity.keys("user", None, name)
+    orgs, keys = identity.user_orgs(name), identity.keys("user", None, name)
     document = {"name": name, "organizations": orgs, "keys": keys}
     present(format_, document, ("USER", "ORGANIZATIONS", "KEYS"), [(name, orgs, list(keys))])
 
@@ -97,11 +92,10 @@ def show_user(context: click.Context, name: str, format_: str) -> None:
     "delete", epilog=examples("user delete bob", "--data-dir /srv/pj user delete bob")
 )
 @click.argument("name")
-@click.pass_context
-def delete_user(context: click.Context, name: str) -> None:
+@with_identity
+def delete_user(identity: LocalIdentity, name: str) -> None:
     """Delete the user NAME everywhere."""
-    with open_identity(context) as identity:
-        identity.delete_user(name)
+    identity.delete_user(name)
     notice(f"user {name} deleted")
 
 
@@ -115,30 +109,27 @@ def delete_user(context: click.Context, name: str) -> None:
 @click.argument("name")
 @click.argument("key_name", metavar="KEY")
 @key_options
-@click.pass_context
+@with_identity
 def add_key(
-    context: click.Context,
+    identity: LocalIdentity,
     name: str,
     key_name: str,
     public_key: Optional[Path],
     key_out: Optional[Path],
 ) -> None:
     """Give the user NAME one more key, known as KEY."""
-    with open_identity(context) as identity:
-        with public_key_for(name, public_key, key_out) as key:
-            identity.add_key("user", None, name, key_name, key)
-            notice(f"key {key_name} of user {name} added")
+    with public_key_for(name, public_key, key_out) as key:
+        identity.add_key("user", None, name, key_name, key)
+        notice(f"key {key_name} of user {name} added")
 
 
 @user_group.command(
-    "remove-key",
-    epilog=examples("user remove-key bob laptop", "user remove-key bob default"),
+    "remove-key", epilog=examples("user remove-key bob laptop", "user remove-key bob default")
 )
 @click.argument("name")
 @click.argument("key_name", metavar="KEY")
-@click.pass_context
-def remove_key(context: click.Context, name: str, key_name: str) -> None:
+@with_identity
+def remove_key(identity: LocalIdentity, name: str, key_name: str) -> None:
     """Take the key KEY away from the user NAME; it is refused from now on."""
-    with open_identity(context) as identity:
-        identity.remove_key("user", None, name, key_name)
+    identity.remove_key("user", None, name, key_name)
     notice(f"key {key_name} of user {name} removed")
