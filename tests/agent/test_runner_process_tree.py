@@ -173,6 +173,8 @@ def test_a_runner_that_was_killed_leaves_no_process_and_no_doubt(make: Make) -> 
     job_id = client.start("tree", file="raw:data")
     pids = tree(runner)
     assert list((runner.state_dir / "files").iterdir())
+    # What is still in the pipe when the runner dies is lost.
+    wait_for(lambda: read_output(str(runner.state_dir), job_id)[0], "the output in the spool")
     runner.kill()
     assert living(pids) == sorted(PARTS)
     client = runner.start().connect()
