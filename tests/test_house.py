@@ -25,9 +25,6 @@ PURE = sorted(PACKAGES["push_jobs_wire"].rglob("*.py")) + [
     for name in ("core", "dialogue", "job", "node", "inbox", "roster", "access")
 ]
 MAX_LINES = 400
-LONGER = {
-    "tests/wire/test_chef_auth.py": "one table of vectors per rule of the signing scheme",
-}
 
 
 def sources() -> List[Path]:
@@ -88,13 +85,8 @@ def test_nothing_refers_to_a_folder_beside_the_clone() -> None:
 
 def test_files_are_short() -> None:
     for path in tracked():
-        if path.suffix == ".py" and name_of(path) not in LONGER:
+        if path.suffix == ".py":
             assert path.read_bytes().count(b"\n") <= MAX_LINES, name_of(path)
-
-
-def test_exceptions_are_still_needed() -> None:
-    for name in LONGER:
-        assert (ROOT / name).read_bytes().count(b"\n") > MAX_LINES
 
 
 def test_the_license_is_there() -> None:

@@ -9,24 +9,19 @@ worker that then serves it (architecture 3, TLS).
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import ssl
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server as WsgiServer
 
+from push_jobs_server.http_connection import Connection
 from push_jobs_wire.errors import PushJobsError
 
 log = logging.getLogger("push_jobs_server.http")
 
 _MAX_HEADER = 64 * 1024
-_PLAIN_ANSWER = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
-    b'Content-Length: 50\r\n\r\n{"error":["this port speaks HTTPS; use https://"]}'
-)
 
 
 class HttpError(PushJobsError):
@@ -39,48 +34,6 @@ class _Adapter(BuiltinSSLAdapter):
     def wrap(self, sock: socket.socket) -> Tuple[ssl.SSLSocket, Dict[str, Any]]:
         wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         return wrapped, {"wsgi.url_scheme": "https", "HTTPS": "on"}
-
-
-class _Request(HTTPRequest):
-    """Lets paths through that begin with two slashes: clients send them (pushy-api 1.2)."""
-
-    def __init__(self, server: Any, conn: Any) -> None:
-        super().__init__(server, conn, proxy_mode=False, strict_mode=False)
-
-
-class _Connection(HTTPConnection):
-    """Shakes hands, with a deadline, before its first request."""
-
-    RequestHandlerClass = _Request
-    shaken = False
-    queued = False
-
-    def communicate(self) -> bool:
-        if not self.shaken and self.server.ssl_adapter is not None and not self._shake():
-            return False
-        self.shaken = True
-        serve: Callable[[], Any] = super().communicate
-        return bool(serve())
-
-    def _shake(self) -> bool:
-        self.socket.settimeout(self.server.handshake_timeout)
-        try:
-            self.socket.do_handshake()
-        except OSError as error:  # ssl.SSLError is one
-            if "HTTP_REQUEST" in str(error):
-                self._answer_plain()
-            log.debug("no TLS handshake with %s: %s", getattr(self, "remote_addr", "?"), error)
-            return False
-        self.socket.settimeout(self.server.timeout)
-        return True
-
-    def _answer_plain(self) -> None:
-        with socket.socket(fileno=os.dup(self.socket.fileno())) as plain:
-            try:
-                plain.sendall(_PLAIN_ANSWER)
-                plain.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass  # the peer is gone
 
 
 class HttpServer(WsgiServer):
@@ -96,7 +49,7 @@ class HttpServer(WsgiServer):
         certificate: certificate and key file; None speaks plain HTTP.
     """
 
-    ConnectionClass = _Connection
+    ConnectionClass = Connection
 
     def __init__(
         self,
@@ -139,11 +92,23 @@ class HttpServer(WsgiServer):
         try:
             self.prepare()
         except OSError as error:
+            if self.socket is not None:
+                self.socket.close()
             raise HttpError(
                 f"cannot listen on {host}:{port}: {error}; "
                 "is another server running? Change http.port"
             ) from None
         return int(self.bind_addr[1])
+
+    @staticmethod
+    def bind_socket(socket_: socket.socket, bind_addr: Any) -> Any:
+        """Bind; Cheroot forgets to close a socket that can't be bound."""
+        bind: Callable[..., Any] = WsgiServer.bind_socket
+        try:
+            return bind(socket_, bind_addr)
+        except OSError:
+            socket_.close()
+            raise
 
     def process_conn(self, conn: Any) -> None:
         """A new connection first waits until it says something."""

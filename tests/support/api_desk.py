@@ -52,6 +52,28 @@ def public_pem(name: str) -> str:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
 
 
+def signed(
+    method: str,
+    target: str,
+    user: str = "alice",
+    body: bytes = b"",
+    *,
+    at: Optional[float] = None,
+    version: str = "1.3",
+    key: Optional[str] = None,
+) -> Dict[str, str]:
+    """The signing headers of a request, made now or ``at`` seconds since the epoch."""
+    return chef_auth.sign(
+        method=method,
+        target=target,
+        body=body,
+        user_id=user,
+        timestamp=chef_auth.timestamp(time.time() if at is None else at),
+        private_key=key_of(key or user),
+        version=version,
+    )
+
+
 @dataclass(frozen=True)
 class Reply:
     """An answer; header names are in lower case."""
@@ -136,17 +158,8 @@ class Desk:
         """Send a request, signed unless ``user`` is None; a header of None is left out."""
         sent: Dict[str, Optional[str]] = {}
         if user is not None:
-            sent.update(
-                chef_auth.sign(
-                    method=method,
-                    target=target,
-                    body=body,
-                    user_id=user,
-                    timestamp=chef_auth.timestamp(time.time() - age),
-                    private_key=key_of(key or user),
-                    version=version,
-                )
-            )
+            at = time.time() - age
+            sent.update(signed(method, target, user, body, at=at, version=version, key=key))
         if body:
             sent["Content-Type"] = "application/json"
         sent.update(headers or {})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import socket
 from functools import lru_cache
 from typing import Any, Dict, List, Optional
 
@@ -140,8 +141,23 @@ def read_body(environ: Dict[str, Any], limit: int) -> "tuple[bytes, bool]":
     chunked = "chunked" in str(environ.get("HTTP_TRANSFER_ENCODING", "")).lower()
     if not length and not chunked:
         return b"", False
-    body = bytes(environ["wsgi.input"].read(limit + 1 if chunked else length))
+    body = _receive(environ["wsgi.input"], limit + 1 if chunked else length)
+    if not chunked and len(body) < length:
+        raise _broken(400, "the body is shorter than its Content-Length")
     return body, len(body) > limit
+
+
+def _receive(stream: Any, size: int) -> bytes:
+    try:
+        return bytes(stream.read(size))
+    except socket.timeout:
+        raise _broken(408, "the body did not arrive in time") from None
+    except (ValueError, OSError) as error:  # a broken chunk, a broken connection
+        raise _broken(400, f"the body can't be read: {error}") from None
+
+
+def _broken(status: int, text: str) -> Failure:
+    return Failure(status, [text], {"Connection": "close"})
 
 
 def _check_md5(sent: Optional[str], body: bytes, too_large: bool) -> None:
