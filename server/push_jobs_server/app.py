@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict
 
@@ -132,7 +133,14 @@ class Server:
         self._http_thread.start()
         scheme = "https" if self._settings["tls.enabled"] else "http"
         url = f"{scheme}://{_reachable(str(self._settings['http.host']))}:{port}"
-        self._write_run_files(url)
+        try:
+            self._write_run_files(url)
+        except OSError as error:
+            self.stop()  # threads that go on would keep the process alive
+            raise PushJobsError(
+                f"{self._run_dir} can't be written: {error.strerror}; "
+                "give it to the user who runs the server"
+            ) from None
         log.info(
             "server is up: %s, heartbeats on port %d, commands on port %d, incarnation %s",
             url,
@@ -151,7 +159,8 @@ class Server:
             log.error("the database took no more writes; unfinished jobs go on at the next start")
         self.store.close()
         for name in (layout.ADDRESSES, layout.PID):
-            (self._run_dir / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                (self._run_dir / name).unlink()
         log.info("stopped")
 
     def _write_run_files(self, url: str) -> None:

@@ -57,6 +57,17 @@ def test_a_missing_data_directory_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "nothing") in done.err
 
 
+def test_a_run_folder_that_can_not_be_written_ends_the_server(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.init()
+    folder = house.data / "run"
+    folder.rmdir()
+    folder.touch()  # where root may write everywhere, too
+    done = run([*server_words(house.data), "run"])
+    assert done.code == 1
+    assert f"{folder} can't be written" in done.err
+
+
 @pytest.mark.parametrize("said", [b"", b"\x16"], ids=["nothing", "one byte"])
 def test_silent_connections_keep_nobody_from_an_answer(house: House, said: bytes) -> None:
     place = urlsplit(house.address)
