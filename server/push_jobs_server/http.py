@@ -1,4 +1,4 @@
-"""The HTTPS server: Cheroot, with two of its habits changed.
+"""The HTTPS server: Cheroot, with some of its habits changed.
 
 Cheroot shakes TLS hands in its one accept thread and gives each new connection a worker thread at
 once; a few silent connections could hold everybody up. Here a new connection waits in the selector,

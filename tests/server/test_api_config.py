@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Iterator
+from typing import Any, Iterator
 from urllib.parse import quote
 
 import pytest
@@ -51,3 +51,62 @@ def test_client_gets_only_its_own_node(desk: Desk) -> None:
     reply = desk.get(PUSHY + "/config/web02" + GOOD, "web01")
     assert (reply.status, reply.error) == (403, ["Client and node name must match"])
     assert desk.access.user_id(CURVE_KEY, 0.0) is None
+
+
+def types(document: Any) -> Any:
+    """A JSON document with its values replaced by their types."""
+    if isinstance(document, dict):
+        return {name: types(value) for name, value in document.items()}
+    return type(document)
+
+
+def test_the_settings_have_exactly_these_keys(desk: Desk) -> None:
+    found = desk.get(CONFIG + GOOD, "web01").json
+    assert types(found) == {
+        "type": str,
+        "host": str,
+        "push_jobs": {
+            "heartbeat": {
+                "out_addr": str,
+                "command_addr": str,
+                "interval": float,
+                "offline_threshold": int,
+                "online_threshold": int,
+            }
+        },
+        "node": str,
+        "organization": str,
+        "public_key": str,
+        "curve_public_key": str,
+        "encoded_session_key": {"method": str, "key": str},
+        "lifetime": int,
+        "max_message_skew": int,
+        "max_body_size": int,
+        "incarnation_id": str,
+        "extensions": int,
+    }
+    heartbeat = found["push_jobs"]["heartbeat"]
+    assert heartbeat["out_addr"] == "tcp://push.test:10000"
+    assert heartbeat["command_addr"] == "tcp://push.test:10002"
+    assert found["encoded_session_key"]["method"] == "hmac_sha256"
+
+
+def test_users_get_any_node_if_they_may_read(desk: Desk) -> None:
+    anything = PUSHY + "/config/never-seen" + GOOD
+    assert desk.get(anything, "bob").json["node"] == "never-seen"
+    desk.identity.create_group("acme", "pushy_job_readers")
+    desk.identity.add_to_group("acme", "pushy_job_readers", "user", "bob")
+    found = desk.get(anything, "bob").json
+    key_of("bob").decrypt(base64.b64decode(found["encoded_session_key"]["key"]), PKCS1v15())
+    reply = desk.get(anything, "alice")
+    text = "User or client 'alice' does not have access to that action on this server."
+    assert (reply.status, reply.error) == (403, [text])
+    # Clients are not asked for their groups.
+    assert desk.get(CONFIG + GOOD, "web01").status == 200
+
+
+def test_the_check_of_names_can_be_switched_off(sqlite_store_url: str) -> None:
+    with open_desk(sqlite_store_url, validate_client_node_name=False) as desk:
+        found = desk.get(PUSHY + "/config/web02" + GOOD, "web01").json
+        assert found["node"] == "web02"
+        assert desk.access.user_id(CURVE_KEY, 0.0) == "acme/web02"

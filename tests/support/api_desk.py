@@ -96,21 +96,32 @@ class Reply:
 
 
 class Desk:
-    """The parts of the server, and a caller's end of its API."""
+    """The parts of the server, and a caller's end of its API.
+
+    ``skew`` is how many seconds the server's clock is ahead.
+    """
 
     def __init__(self, url: str, settings: Mapping[str, Any]) -> None:
+        values = TABLE.parse(settings, "test", "/")
+        self.skew = 0.0
         self.store = Store(url)
         self.identity = LocalIdentity(self.store)
-        self._fill()
-        self.access = Access({}, [])
-        engine = Engine(EngineRules(), "incarnation", self.access, [], time.time(), lambda *_: None)
+        if not self.identity.orgs():
+            self._fill()
+        self.access = Access(self.store.session_keys(), self.store.grants(time.time()))
+        rules = EngineRules(job_linger=float(values["job_linger"]))
+        unfinished = self.store.unfinished()
+        engine = Engine(rules, "incarnation", self.access, unfinished, time.time(), lambda *_: None)
         self.writer = Writer(self.store, capacity=100)
+        self.transport = MemoryTransport()
         self.engine = EngineThread(
-            engine, MemoryTransport(), self.writer, lambda body: b"signed", 10.0
+            engine, self.transport, self.writer, lambda body: b"signed", 10.0
         )
         facts = ServerFacts("incarnation", "push.test", 10000, 10002, "PEM", "k" * 40)
-        values = TABLE.parse(settings, "test", "/")
-        self.application = build(Services(values, facts, self.store, self.identity, self.engine))
+        services = Services(
+            values, facts, self.store, self.identity, self.engine, lambda: time.time() + self.skew
+        )
+        self.application = build(services)
         self.writer.start(self.engine.stored)
         self.engine.start()
 
@@ -205,7 +216,7 @@ def _environ(method: str, target: str, body: bytes, headers: Mapping[str, str]) 
 
 @contextmanager
 def open_desk(url: str, **settings: Any) -> Iterator[Desk]:
-    """A desk over the empty database at ``url``."""
+    """A desk over the database at ``url``: an empty one, or one that a desk has left."""
     desk = Desk(url, settings)
     try:
         yield desk

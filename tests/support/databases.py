@@ -67,7 +67,19 @@ class Postgres:
 
     def restart(self) -> None:
         """Stop the server at once, as a crash does, and start it again."""
+        with self.down():
+            pass
+
+    @contextlib.contextmanager
+    def down(self) -> Iterator[None]:
+        """The server has crashed, until the end of the block."""
         self._stop(signal.SIGQUIT)
+        try:
+            yield
+        finally:
+            self._run_server()
+
+    def _run_server(self) -> None:
         options = ["-D", f"{self._folder}/data", "-k", self._folder]
         for option in ("listen_addresses=", "fsync=off", "full_page_writes=off"):
             options += ["-c", option]
