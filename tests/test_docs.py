@@ -11,17 +11,18 @@ from typing import List
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-GENERATED = ("commands.md", "settings-agent.md", "settings-server.md")
+GENERATED = ("commands.md", "old-settings.md", "settings-agent.md", "settings-server.md")
 WRITTEN = (
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/architecture.md",
+    "docs/beside-chef-server.md",
     "docs/security.md",
 )
 PAGES = (*WRITTEN, *(f"docs/{name}" for name in GENERATED))
 
-_FOLDERS = "agent|docs|scripts|server|tests|wire|workstation|\\.ci"
+_FOLDERS = "agent|docs|packaging|scripts|server|tests|wire|workstation|\\.ci"
 _NAMED = re.compile(rf"`((?:{_FOLDERS})/[\w./-]*)[^`]*`")
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 

@@ -24,6 +24,9 @@ PURE = sorted(PACKAGES["push_jobs_wire"].rglob("*.py")) + [
     ENGINE / f"{name}.py"
     for name in ("core", "dialogue", "job", "node", "inbox", "roster", "access")
 ]
+PURE += [
+    PACKAGES["push_jobs_server"] / f"{name}.py" for name in ("old_settings", "ruby_assignments")
+]
 MAX_LINES = 400
 
 

@@ -18,6 +18,7 @@ from push_jobs import cli as workstation
 from push_jobs_agent.config import TABLE as AGENT_TABLE
 from push_jobs_agent.reload import NEEDS_RESTART, WITH_NEW_RUNNER
 from push_jobs_server import cli as server
+from push_jobs_server import old_settings
 from push_jobs_server.settings import TABLE as SERVER_TABLE
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -50,6 +51,17 @@ def pages() -> Dict[str, str]:
             "agent, which the log says too. A runner that something else started "
             "(`start_runner: false`) keeps its options until it is restarted.",
             AGENT_TABLE.reference(),
+        ),
+        "old-settings.md": _settings(
+            "Settings of the old server, and their places here",
+            "The old push jobs server was set up in "
+            "`/etc/opscode-push-jobs-server/opscode-push-jobs-server.rb`. "
+            "`push-jobs-server import-config FILE` reads the plain lines of that file, never runs "
+            "it, prints what to put into our `settings.yml`, and says of each line what became of "
+            "it. [Settings of the server](settings-server.md) has all of ours; "
+            "[Beside the Chef server](beside-chef-server.md) shows how to put this server where "
+            "the old one was.",
+            old_settings.reference(),
         ),
         "commands.md": _commands(),
     }

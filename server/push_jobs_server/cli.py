@@ -17,6 +17,7 @@ import click
 
 from push_jobs_server.cli_clients import client_group
 from push_jobs_server.cli_groups import group_group
+from push_jobs_server.cli_import import import_config_command
 from push_jobs_server.cli_init import init_command
 from push_jobs_server.cli_orgs import org_group
 from push_jobs_server.cli_service import (
@@ -65,6 +66,7 @@ for _command in (
     status_command,
     check_config_command,
     show_config_command,
+    import_config_command,
     migrate_command,
     org_group,
     user_group,

@@ -6,7 +6,7 @@ import json
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Sequence
 
 import click
 
@@ -69,11 +69,16 @@ def present(
     if format_ == "json":
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
+    for line in table(heads, rows):
+        click.echo(line)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> List[str]:
+    """Return the lines of a table."""
     cells = [list(heads), *([printable(_cell(value)) for value in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells)]
-    for line in cells:
-        padded = (cell.ljust(width) for cell, width in zip(line, widths))
-        click.echo("  ".join(padded).rstrip())
+    padded = ((cell.ljust(width) for cell, width in zip(line, widths)) for line in cells)
+    return ["  ".join(line).rstrip() for line in padded]
 
 
 def _cell(value: Any) -> str:

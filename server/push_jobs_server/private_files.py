@@ -1,9 +1,10 @@
-"""Writes files that must be whole or absent, never replace another one, and be seen by few."""
+"""Writes files that must be whole or absent, replace another only on purpose, seen by few."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from push_jobs_wire.errors import LocalError
@@ -32,6 +33,27 @@ def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
         raise FileError(
             f"{path} exists already and was left as it is; choose another name"
         ) from None
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {error.strerror}") from error
+
+
+def write_over(path: Path, content: bytes) -> None:
+    """Replace the content of a file at once; who owns it and may read it stays as it was.
+
+    Raises FileError when it cannot be written; it is then as before.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        try:
+            before = path.stat()
+            _write(draft, content, stat.S_IMODE(before.st_mode))
+            if os.geteuid() == 0:
+                os.chown(draft, before.st_uid, before.st_gid)
+            os.replace(draft, path)
+        finally:
+            if draft.exists():
+                draft.unlink()
+        _sync_folder(path.parent)
     except OSError as error:
         raise FileError(f"cannot write {path}: {error.strerror}") from error
 
