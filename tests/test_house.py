@@ -22,7 +22,7 @@ IMPURE |= {"tempfile", "shutil", "asyncio", "select", "multiprocessing"}
 ENGINE = PACKAGES["push_jobs_server"] / "engine"
 PURE = sorted(PACKAGES["push_jobs_wire"].rglob("*.py")) + [
     ENGINE / f"{name}.py"
-    for name in ("core", "dialogue", "job", "node", "inbox", "roster", "access")
+    for name in ("core", "dialogue", "job", "node", "inbox", "roster", "access", "cancels", "stops")
 ]
 PURE += [
     PACKAGES["push_jobs_server"] / f"{name}.py" for name in ("old_settings", "ruby_assignments")

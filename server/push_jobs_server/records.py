@@ -7,6 +7,7 @@ Times are seconds since the epoch (float, UTC) unless a name says otherwise.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Mapping, Optional, Tuple, Union
 
 from push_jobs_wire.states import JobStatus, NodeStatus
@@ -54,8 +55,24 @@ class JobNode:
 
 
 @dataclass(frozen=True)
+class Cancel:
+    """One request to stop a job on some of its nodes: who, when, where, why.
+
+    ``grace`` is the time in seconds between the polite and the hard end of the command; None
+    leaves it to each node.
+    """
+
+    requestor: str
+    requestor_kind: str
+    at: float
+    nodes: Tuple[str, ...]
+    grace: Optional[float] = None
+    reason: Optional[str] = None
+
+
+@dataclass(frozen=True)
 class JobRecord:
-    """A job as it is stored."""
+    """A job as it is stored; ``cancels`` in the order in which they came."""
 
     id: str
     request: JobRequest
@@ -65,6 +82,7 @@ class JobRecord:
     voting_deadline: float
     run_deadline: Optional[float] = None
     nodes: Mapping[str, JobNode] = field(default_factory=dict)
+    cancels: Tuple[Cancel, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,6 +146,15 @@ class OutputStored:
 
 
 @dataclass(frozen=True)
+class CancelStored:
+    """``number`` counts the cancels of a job from 0."""
+
+    job_id: str
+    number: int
+    cancel: Cancel
+
+
+@dataclass(frozen=True)
 class GrantStored:
     grant: Grant
 
@@ -140,7 +167,14 @@ class SessionKeyStored:
 
 
 Change = Union[
-    JobCreated, JobChanged, NodeChanged, LateResult, OutputStored, GrantStored, SessionKeyStored
+    JobCreated,
+    JobChanged,
+    NodeChanged,
+    LateResult,
+    OutputStored,
+    CancelStored,
+    GrantStored,
+    SessionKeyStored,
 ]
 
 
@@ -161,6 +195,25 @@ class EngineStatus:
     incarnation_id: str
     nodes_online: int
     jobs: Tuple[str, ...]
+
+
+class CancelEffect(str, Enum):
+    """What a cancel meant for a node; the values are words of our HTTP API."""
+
+    REQUESTED = "requested"
+    """It holds the command and was told to stop; it counts as stopped when it says so."""
+    RELEASED = "released"
+    """The job still voted; the command will not run there."""
+    ENDED = "ended"
+    """Its part in the job was over before."""
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """The answer to a cancel: how the job and the nodes in question stand now."""
+
+    status: JobStatus
+    nodes: Mapping[str, Tuple[CancelEffect, NodeStatus]]
 
 
 class Busy(Exception):

@@ -37,7 +37,8 @@ def test_unknown_path_is_404_for_anybody(desk: Desk, path: str, method: str) -> 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"])
 def test_wrong_method_is_405_for_anybody(desk: Desk, method: str) -> None:
-    for path, allow in ((JOBS + "/", "POST, GET"), (STATES, "GET"), ("/pushy/_status", "GET")):
+    pages = ((JOBS + "/", "POST, GET"), (STATES, "GET"), ("/pushy/_status", "GET"))
+    for path, allow in (*pages, (PUSHY + "/v1/jobs/1/cancel", "POST")):
         reply = desk.call(method, path, None)
         assert (reply.status, reply.headers["allow"]) == (405, allow)
 

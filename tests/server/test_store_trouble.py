@@ -239,7 +239,7 @@ def make_version(url: str, version: str) -> None:
 
 def test_an_older_database_is_refused(database_url: str) -> None:
     make_version(database_url, "0000")
-    with pytest.raises(StoreError, match="older version .0000, needed: 0001.*migrate"):
+    with pytest.raises(StoreError, match=f"older version .0000, needed: {SCHEMA_VERSION}.*migrate"):
         Store(database_url)
 
 

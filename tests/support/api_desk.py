@@ -10,7 +10,7 @@ import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -20,6 +20,7 @@ from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.core import Engine, EngineRules
 from push_jobs_server.engine.thread import EngineThread
 from push_jobs_server.identity.local import LocalIdentity
+from push_jobs_server.records import Change
 from push_jobs_server.settings import TABLE
 from push_jobs_server.store import Store
 from push_jobs_server.store.writer import Writer
@@ -101,10 +102,13 @@ class Desk:
     ``skew`` is how many seconds the server's clock is ahead.
     """
 
-    def __init__(self, url: str, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, url: str, settings: Mapping[str, Any], stored: Sequence[Change] = ()
+    ) -> None:
         values = TABLE.parse(settings, "test", "/")
         self.skew = 0.0
         self.store = Store(url)
+        self.store.write(stored)
         self.identity = LocalIdentity(self.store)
         if not self.identity.orgs():
             self._fill()
@@ -215,9 +219,12 @@ def _environ(method: str, target: str, body: bytes, headers: Mapping[str, str]) 
 
 
 @contextmanager
-def open_desk(url: str, **settings: Any) -> Iterator[Desk]:
-    """A desk over the database at ``url``: an empty one, or one that a desk has left."""
-    desk = Desk(url, settings)
+def open_desk(url: str, stored: Sequence[Change] = (), **settings: Any) -> Iterator[Desk]:
+    """A desk over the database at ``url``: an empty one, or one that a desk has left.
+
+    ``stored`` is written to it before the server starts.
+    """
+    desk = Desk(url, settings, stored)
     try:
         yield desk
     finally:

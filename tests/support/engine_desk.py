@@ -19,12 +19,15 @@ KEYS = {(org, node): bytes(range(32)) for org in ("acme", "other") for node in (
 class EngineDesk:
     """Drives one engine; ``stored`` holds the changes that the test let through."""
 
-    def __init__(self, unfinished: Sequence[JobRecord] = (), grants: Sequence[Grant] = ()) -> None:
+    def __init__(
+        self,
+        unfinished: Sequence[JobRecord] = (),
+        grants: Sequence[Grant] = (),
+        rules: EngineRules = EngineRules(),
+    ) -> None:
         self.now = START
         self.logged: List[str] = []
-        self.engine = Engine(
-            EngineRules(), "run-1", Access(KEYS, grants), unfinished, START, self._log
-        )
+        self.engine = Engine(rules, "run-1", Access(KEYS, grants), unfinished, START, self._log)
         self.stored: List[Change] = []
         self.answers: List[object] = []
         self.sent: List[Tuple[str, Dict[str, Any]]] = []

@@ -229,16 +229,16 @@ COMMITS = st.builds(
     capture=st.booleans(),
     run_timeout=WHOLE,
 )
+TIMES = st.none() | st.floats(0, 2**39)
 TO_NODES = st.one_of(
     st.builds(ServerHeartbeat, TEXT, OPTION),
     COMMITS,
     st.builds(Run, JOB_IDS),
     st.builds(Confirm, JOB_IDS),
-    st.just(Abort()),
+    st.builds(Abort, TIMES, OPTION),
     st.just(Ack()),
 )
 REFS = st.none().map(JobRef) | JOB_IDS.map(JobRef)
-TIMES = st.none() | st.floats(0, 2**39)
 BEATS = st.builds(
     Heartbeat,
     st.sampled_from(AgentState),

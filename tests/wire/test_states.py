@@ -48,6 +48,8 @@ VOTING: Tuple[Row, ...] = (
     (OTHER_IN_VOTING, ("new", "ready"), "unavailable", None, True),
     (OTHER_IN_VOTING, FINAL, None, None, True),
     (("voting_timeout",), ("new",), "unavailable", "voting_timeout", False),
+    (("cancelled",), ("new",), "unavailable", None, True),
+    (("cancelled",), ("ready",), "was_ready", None, True),
 )
 
 RUNNING: Tuple[Row, ...] = (
@@ -67,6 +69,7 @@ RUNNING: Tuple[Row, ...] = (
         True,
     ),
     (("run_timeout",), ("ready", "running"), "timed_out", None, False),
+    (("cancelled",), ("ready", "running"), "aborted", "aborted", False),
 )
 
 

@@ -103,7 +103,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Abort:
-    """Drop whatever is going on and report ``aborted``; it names no job."""
+    """Drop what is going on and report ``aborted``; ``grace`` (s) and ``reason`` are extensions."""
+
+    grace: Optional[float] = None
+    reason: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -139,10 +142,9 @@ def encode_server(message: ServerMessage, sequence: int, timestamp: str) -> byte
         )
     elif isinstance(message, Commit):
         fields.update(_commit_fields(message))
-    elif isinstance(message, (Run, Confirm)):
-        fields.update(type=_SERVER_TYPES[type(message)], job_id=message.job_id)
     else:
-        fields.update(type=_SERVER_TYPES[type(message)])
+        fields["type"] = _SERVER_TYPES[type(message)]
+        fields.update((name, value) for name, value in vars(message).items() if value is not None)
     return _dump(fields)
 
 
@@ -178,7 +180,7 @@ def decode_server(fields: Mapping[str, Any]) -> ServerMessage:
     if kind == "confirm":
         return Confirm(job_id)
     if kind == "abort":
-        return Abort()
+        return Abort(_moment(fields.get("grace")), _text(fields.get("reason")))
     return Ack() if kind == "ack" else _unknown(kind)
 
 

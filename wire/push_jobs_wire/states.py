@@ -93,6 +93,8 @@ class NodeInput(Enum):
     DOWN = "down"
     VOTING_TIMEOUT = "voting_timeout"
     RUN_TIMEOUT = "run_timeout"
+    CANCELLED = "cancelled"
+    """While voting: the job shall not run there. While running: the node stopped as it was told."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ def _voting_table() -> Table:
         (NodeInput.NACK_COMMIT, new): Step(NodeStatus.NACKED, _vote("failure")),
         (NodeInput.NACK_COMMIT, ready): Step(gone, _vote("lost_availibility"), rehab=True),
         (NodeInput.VOTING_TIMEOUT, new): Step(gone, _vote("voting_timeout")),
+        (NodeInput.CANCELLED, new): Step(gone, rehab=True),
+        (NodeInput.CANCELLED, ready): Step(NodeStatus.WAS_READY, rehab=True),
     }
     for status in (new, ready):
         table[NodeInput.DOWN, status] = Step(gone, _vote("down"), rehab=True)
@@ -168,6 +172,7 @@ def _running_table() -> Table:
         for what in lost:
             table[what, status] = crashed
         table[NodeInput.RUN_TIMEOUT, status] = Step(NodeStatus.TIMED_OUT)
+        table[NodeInput.CANCELLED, status] = Step(NodeStatus.ABORTED, _run("aborted"))
     died = Step(None, _run("client_died_while_running"), rehab=True)
     for status in _FINAL_NODE:
         for what in lost | _OUTCOMES | {NodeInput.ACK_RUN, NodeInput.NACK_RUN}:

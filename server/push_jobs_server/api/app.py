@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import bottle
 
+from push_jobs_server.api.cancels import Cancels
 from push_jobs_server.api.config import Config
 from push_jobs_server.api.jobs import Jobs
 from push_jobs_server.api.nodes import Nodes
@@ -46,6 +47,7 @@ def build(services: Services) -> Wsgi:
         ("GET", _ORG + "/jobs", jobs.list, JSON),
         ("GET", _ORG + "/jobs/<job>", jobs.show, JSON),
         ("GET", _ORG + "/v1/jobs/<job>", jobs.detail, JSON),
+        ("POST", _ORG + "/v1/jobs/<job>/cancel", Cancels(services).cancel, JSON),
         ("GET", _ORG + "/node_states", nodes.list, JSON),
         ("GET", _ORG + "/node_states/<node>", nodes.show, JSON),
     ]
@@ -142,6 +144,9 @@ def _wrong_method(error: bottle.HTTPError) -> int:
     environ = bottle.request.environ
     if environ["REQUEST_METHOD"] not in _METHODS:
         return 501
-    jobs = environ["PATH_INFO"].endswith("/pushy/jobs")
-    error.set_header("Allow", "POST, GET" if jobs else "GET")
+    path = str(environ["PATH_INFO"])
+    allowed = "POST, GET" if path.endswith("/pushy/jobs") else "GET"
+    if path.endswith("/cancel") and path.split("/")[-4:-2] == ["v1", "jobs"]:
+        allowed = "POST"
+    error.set_header("Allow", allowed)
     return 405

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional
 
-from push_jobs_server.records import JobNode, JobRecord, NodeView, Outcome
+from push_jobs_server.records import Cancel, JobNode, JobRecord, NodeView, Outcome
 from push_jobs_wire.framing import format_timestamp
 from push_jobs_wire.states import NodeStatus
 
@@ -65,7 +65,19 @@ def job_detail(job: JobRecord) -> Dict[str, Any]:
         "dir": asked.dir,
         "env": None if asked.env is None else dict(asked.env),
         "file_specified": asked.file is not None,
+        "cancels": [_cancel(each) for each in job.cancels],
         "nodes": [_node_detail(name, job.nodes[name]) for name in sorted(job.nodes)],
+    }
+
+
+def _cancel(cancel: Cancel) -> Dict[str, Any]:
+    return {
+        "requestor": cancel.requestor,
+        "requestor_kind": cancel.requestor_kind,
+        "at": _moment(cancel.at),
+        "grace": cancel.grace,
+        "reason": cancel.reason,
+        "nodes": sorted(cancel.nodes),
     }
 
 

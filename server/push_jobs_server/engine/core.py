@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from push_jobs_server.engine.access import Access
+from push_jobs_server.engine.cancels import Cancels
 from push_jobs_server.engine.dialogue import Dialogue
 from push_jobs_server.engine.inbox import Inbox
 from push_jobs_server.engine.job import JobMachine, Report
@@ -32,7 +33,7 @@ from push_jobs_server.records import (
     Outcome,
     SessionKeyStored,
 )
-from push_jobs_wire.messages import ServerMessage
+from push_jobs_wire.messages import Abort, ServerMessage
 from push_jobs_wire.states import OPEN_NODE, JobStatus, NodeInput
 
 ANSWER_TIME = 8.0
@@ -80,6 +81,9 @@ class _Port:
     def rehab(self, node: str) -> None:
         self._engine.roster.rehab((self._org, node), self._engine.now)
 
+    def abort(self, node: str, message: Abort) -> None:
+        self._engine.roster.rehab((self._org, node), self._engine.now, message)
+
 
 class Engine:
     """All jobs and nodes of a server.
@@ -117,10 +121,11 @@ class Engine:
         self._timers: List[Tuple[float, str]] = []
         self.log = log
         self._dialogue = Dialogue(self)
+        self.cancels = Cancels(self)
         self._next_scan = now + rules.health.interval
         self._give_up_at: Optional[float] = None
         for record in unfinished:
-            self._adopt_job(record)
+            self._adopt_job(record).resume(now)
             self._give_up_at = now + _DOWN_AFTER_RESTART * rules.health.interval
 
     # What the owning thread does in each pass

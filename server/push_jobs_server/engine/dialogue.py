@@ -92,6 +92,8 @@ class Dialogue:
         if joined:
             self._engine.roster.send(session.key, _ACK)
             self._engine.log("node up", {"node": "/".join(session.key)})
+        for job in self._engine.open_jobs(session.key):
+            job.stop_again(session.key[1])
 
     def _rehab(self, session: NodeSession) -> None:
         self._engine.roster.rehab(session.key, self._engine.now)
@@ -164,7 +166,7 @@ class Dialogue:
         reason = Outcome(reason="the agent says it is idle; the result was lost")
         for job in self._engine.open_jobs(session.key):
             if job.status is JobStatus.RUNNING:
-                self._tell(job, session, Report(NodeInput.ABORTED, reason))
+                self._tell(job, session, Report(NodeInput.DOWN, reason))
 
     # Replies
 

@@ -8,12 +8,14 @@ nodes are looked up in the tables of ``push_jobs_wire.states`` (pushy-api 5.3).
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 from typing import Counter as CounterType
-from typing import Dict, List, Optional, Protocol, Tuple
+from typing import Dict, Iterable, List, Optional, Protocol, Tuple
 
+from push_jobs_server.engine.stops import Stops, describe
 from push_jobs_server.records import (
+    Cancel,
     Change,
     JobChanged,
     JobNode,
@@ -23,7 +25,7 @@ from push_jobs_server.records import (
     Outcome,
     OutputStored,
 )
-from push_jobs_wire.messages import Commit, Run, ServerMessage
+from push_jobs_wire.messages import Abort, Commit, Run, ServerMessage
 from push_jobs_wire.states import (
     JOB_TRANSITIONS,
     NODE_IN_RUNNING,
@@ -34,6 +36,9 @@ from push_jobs_wire.states import (
     NodeStatus,
     Step,
 )
+
+_STOPPED = frozenset({NodeStatus.ABORTED, NodeStatus.WAS_READY, NodeStatus.CRASHED})
+"""Ends that show that a cancel did not come too late for a node."""
 
 RESULTS = {NodeInput.SUCCEEDED: NodeStatus.SUCCEEDED, NodeInput.FAILED: NodeStatus.FAILED}
 
@@ -49,6 +54,9 @@ class Nodes(Protocol):
 
     def rehab(self, node: str) -> None:
         """Tell the node to abort and start afresh."""
+
+    def abort(self, node: str, message: Abort) -> None:
+        """As ``rehab``, with a grace time and a reason for nodes that understand them."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,7 @@ class JobMachine:
             name: record.nodes.get(name, JobNode()).status for name in record.request.nodes
         }
         self._count: CounterType[NodeStatus] = Counter(self.nodes.values())
+        self.stops = Stops(self.nodes, record.cancels)
         self._port = nodes
         self._store = record_change
         self._early: Dict[str, Report] = {}
@@ -110,10 +119,33 @@ class JobMachine:
         if self.status is JobStatus.RUNNING and self.nodes.get(node) is NodeStatus.READY:
             self._port.send(node, Run(self.id))
 
+    def cancel(self, cancel: Cancel, now: float) -> None:
+        """Stop the job on some nodes; one that runs the command ends when it says so itself.
+
+        When all its nodes are cancelled, the whole job is.
+        """
+        if not self.status.final:
+            self.stops.note(cancel)
+            self._stop(cancel.nodes)
+            self._decide(now)
+
+    def resume(self, now: float) -> None:
+        """Go on after a restart: a cancel that was stored has its effect before anything else."""
+        if self.stops.any:
+            self._stop(self.nodes)
+            self._decide(now)
+
+    def stop_again(self, node: str) -> None:
+        """Tell a node that came back to stop, if that is what it was told before."""
+        if self.status is JobStatus.RUNNING:
+            self._stop([node])
+
     def hear(self, node: str, report: Report, now: float) -> None:
         """Take what a node of this job said, or what became of it."""
         if self.status.final:
             self._late(node, report)
+            return
+        if self._heard_before(node, report):
             return
         if report.started:
             self._note_start(node, report)
@@ -175,6 +207,19 @@ class JobMachine:
         else:
             self._apply(node, Report(NodeInput.DOWN, Outcome(reason=why_not)))
 
+    def _stop(self, nodes: Iterable[str]) -> None:
+        """Let those of the nodes feel a cancel that were cancelled and still have a part."""
+        for node in nodes:
+            cancel, status = self.stops.of(node), self.nodes[node]
+            if cancel is None or status.final:
+                continue
+            if self.status is JobStatus.RUNNING:
+                self._port.abort(node, Abort(cancel.grace, describe(cancel)))
+            elif node not in self._early:
+                silent = "no answer before it was " if status is NodeStatus.NEW else ""
+                outcome = Outcome(reason=silent + describe(cancel))
+                self._apply(node, Report(NodeInput.CANCELLED, outcome))
+
     def _note_start(self, node: str, report: Report) -> None:
         """The node proves that it started the command; catch up on what we never heard."""
         status = self.nodes[node]
@@ -187,6 +232,8 @@ class JobMachine:
 
     def _apply(self, node: str, report: Report) -> None:
         table = NODE_IN_VOTING if self.status is JobStatus.VOTING else NODE_IN_RUNNING
+        if table is NODE_IN_RUNNING and report.what is NodeInput.ABORTED:
+            report = self._as_told(node, report)
         step = table.get((report.what, self.nodes[node]), Step())
         if step.status is not None:
             self._set(node, step.status, report.outcome)
@@ -194,6 +241,21 @@ class JobMachine:
                 self._store(OutputStored(self.id, node, *report.output))
         if step.rehab:
             self._port.rehab(node)
+
+    def _heard_before(self, node: str, report: Report) -> bool:
+        """A cancelled node confirms what ended its part already: its vote was withdrawn."""
+        over = self.nodes[node].final and self.stops.of(node) is not None
+        return over and report.what is NodeInput.ABORTED
+
+    def _as_told(self, node: str, report: Report) -> Report:
+        """An ``aborted`` is what we wanted to hear when the node was cancelled."""
+        cancel = self.stops.of(node)
+        if cancel is None:
+            return report
+        outcome = report.outcome
+        if outcome.reason is None:
+            outcome = replace(outcome, reason=describe(cancel))
+        return replace(report, what=NodeInput.CANCELLED, outcome=outcome)
 
     def _set(self, node: str, status: NodeStatus, outcome: Outcome) -> None:
         self._count[self.nodes[node]] -= 1
@@ -212,12 +274,15 @@ class JobMachine:
 
     def _decide(self, now: float) -> None:
         if self.status is JobStatus.VOTING and not self._count[NodeStatus.NEW]:
-            if self._count[NodeStatus.READY] >= self.request.quorum:
+            if self.stops.everywhere and not self._early:
+                self._end(JobStatus.ABORTED, now)
+            elif self.stops.everywhere or self._count[NodeStatus.READY] >= self.request.quorum:
                 self._run(now)
             else:
                 self._miss_quorum(now)
         if self.status is JobStatus.RUNNING and not self._running_nodes():
-            self._end(JobStatus.COMPLETE, now)
+            stopped = self.stops.everywhere and _STOPPED.intersection(self.nodes.values())
+            self._end(JobStatus.ABORTED if stopped else JobStatus.COMPLETE, now)
 
     def _running_nodes(self) -> int:
         return self._count[NodeStatus.READY] + self._count[NodeStatus.RUNNING]
@@ -231,6 +296,7 @@ class JobMachine:
                 self._catch_up(node)
             else:
                 self._port.send(node, run)
+        self._stop(self.nodes)
 
     def _catch_up(self, node: str) -> None:
         early = self._early.pop(node)

@@ -43,7 +43,14 @@ class Health:
     def beat(self, now: float) -> None:
         """Count a heartbeat."""
         self.average(now)
-        self._beats += 1
+        if now >= self._since:
+            self._beats += 1
+
+    def excuse(self, now: float, seconds: float) -> None:
+        """The node is expected to be silent for so long; nothing is missing meanwhile."""
+        self.average(now)
+        self._since = max(self._since, now + seconds)
+        self._beats = max(self._beats, 1)
 
     def average(self, now: float) -> float:
         """The average at ``now``; whole intervals that have passed are folded in."""

@@ -6,7 +6,7 @@ counts messages of the whole server; no receiver checks it (pushy-protocol 4.7).
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional, Set, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.node import Health, HealthRules, NodeKey, NodeSession
@@ -18,6 +18,8 @@ Frames = Tuple[bytes, bytes, bytes]
 """(routing id, header, body)."""
 
 _ABORT = Abort()
+_ABORT_SILENCE = 6.0
+"""Seconds without heartbeats while an old agent ends a command (3 of them are its fixed pause)."""
 
 
 class Roster:
@@ -34,7 +36,7 @@ class Roster:
         self._rules = rules
         self._rehab_interval = rehab_interval
         self._sessions: Dict[NodeKey, NodeSession] = {}
-        self._rehab: Set[NodeKey] = set()
+        self._rehab: Dict[NodeKey, Abort] = {}
         self._sequence = 0
         self._encoded: Tuple[Optional[ServerMessage], str, bytes] = (None, "", b"")
         self.outbox: List[Frames] = []
@@ -56,13 +58,13 @@ class Roster:
         """A node came online; it is not available before it confirmed an abort or was adopted."""
         session = NodeSession(key, address, incarnation_id, Health(self._rules, now))
         self._sessions[key] = session
-        self._rehab.discard(key)
+        self._rehab.pop(key, None)
         return session
 
     def remove(self, key: NodeKey) -> None:
         """The node is offline."""
         self._sessions.pop(key, None)
-        self._rehab.discard(key)
+        self._rehab.pop(key, None)
 
     def send(self, key: NodeKey, message: ServerMessage) -> None:
         """Queue a message; nothing happens when the node is offline or its key is gone."""
@@ -85,23 +87,27 @@ class Roster:
             self._encoded = (message, timestamp, body)
         return body
 
-    def rehab(self, key: NodeKey, now: float) -> None:
-        """Tell a node to abort, again and again until it confirms; not available meanwhile."""
+    def rehab(self, key: NodeKey, now: float, message: Abort = _ABORT) -> None:
+        """Tell a node to abort, again and again until it confirms; not available meanwhile.
+
+        A ``message`` with a grace time or a reason replaces one that is being repeated.
+        """
         session = self._sessions.get(key)
-        if session is None or key in self._rehab:
+        if session is None or (key in self._rehab and message == _ABORT):
             return
-        session.move(SessionInput.REHAB)
-        self._rehab.add(key)
+        if session.move(SessionInput.REHAB) and not session.extensions:
+            session.health.excuse(now, _ABORT_SILENCE)
+        self._rehab[key] = message
         self._abort(session, now)
 
     def settle(self, session: NodeSession, what: SessionInput) -> bool:
         """The node confirmed an abort or was adopted; True when it became available by that."""
-        self._rehab.discard(session.key)
+        self._rehab.pop(session.key, None)
         return session.move(what)
 
     def _abort(self, session: NodeSession, now: float) -> None:
         session.count_abort(now, self._rehab_interval)
-        self.send(session.key, _ABORT)
+        self.send(session.key, self._rehab[session.key] if session.extensions else _ABORT)
 
     def tick(self, now: float) -> None:
         """Repeat the aborts that are due."""

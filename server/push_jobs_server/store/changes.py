@@ -15,6 +15,7 @@ from sqlalchemy import Table, bindparam, delete, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from push_jobs_server.records import (
+    CancelStored,
     Change,
     Grant,
     GrantStored,
@@ -30,6 +31,7 @@ from push_jobs_server.records import (
 from push_jobs_server.store.node_statements import ManyRows, PackedRows, Row, Statement
 from push_jobs_server.store.tables import (
     grants,
+    job_cancels,
     job_inputs,
     job_nodes,
     jobs,
@@ -65,6 +67,7 @@ class Statements:
         )
         self.add_late = _add_where_over(insert, late_results, _not_that_status())
         self.add_output = _add_where_over(insert, outputs)
+        self.add_cancel = insert(job_cancels).on_conflict_do_nothing()
         self.add_grant = _replace(insert, grants)
         self.drop_grants = _drop_grants()
         self.add_session_key = _replace(insert, session_keys)
@@ -116,6 +119,7 @@ class ChangeSet:
         self._nodes: Dict[Tuple[str, str], NodeChanged] = {}
         self._late: List[LateResult] = []
         self._outputs: List[OutputStored] = []
+        self._cancels: List[CancelStored] = []
         self._grants: Dict[str, Grant] = {}
         self._keys: Dict[Tuple[str, str], bytes] = {}
         for change in changes:
@@ -132,6 +136,8 @@ class ChangeSet:
             self._outputs.append(change)
         elif isinstance(change, LateResult):
             self._late.append(change)
+        elif isinstance(change, CancelStored):
+            self._cancels.append(change)
         elif isinstance(change, GrantStored):
             self._grants[change.grant.curve_key] = change.grant
         else:
@@ -163,6 +169,7 @@ class ChangeSet:
         for output in self._outputs:
             yield statements.add_output, [_output_row(output)]
         yield statements.set_job, [_job_change_row(change) for change in self._jobs.values()]
+        yield statements.add_cancel, [_cancel_row(change) for change in self._cancels]
         yield statements.add_grant, [vars(grant) for grant in self._grants.values()]
         owners = {(grant.org, grant.node) for grant in self._grants.values()}
         yield statements.drop_grants, [{"of_org": org, "of_node": node} for org, node in owners]
@@ -256,6 +263,13 @@ def _job_change_row(change: JobChanged) -> Row:
         "updated_at": change.updated_at,
         "run_deadline": change.run_deadline,
     }
+
+
+def _cancel_row(change: CancelStored) -> Row:
+    row: Row = dict(vars(change.cancel))
+    row.update(job_id=change.job_id, number=change.number)
+    row["nodes"] = json.dumps(change.cancel.nodes)
+    return row
 
 
 def _outcome(outcome: Outcome) -> Row:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterable, Optional
+from typing import Any, Dict, Iterable, Optional, Sequence
 
-from push_jobs_server.records import JobNode, JobRecord, JobRequest, Outcome
+from push_jobs_server.records import Cancel, JobNode, JobRecord, JobRequest, Outcome
 from push_jobs_server.store.changes import join_file
 from push_jobs_wire.states import JobStatus, NodeStatus
 
@@ -13,8 +13,14 @@ Row = Any
 """A row of a result: columns are attributes."""
 
 
-def job_record(row: Row, content: Optional[bytes], nodes: Dict[str, JobNode]) -> JobRecord:
-    """A job from a row of ``jobs`` joined with ``job_inputs``, its file's content and its nodes."""
+def job_record(
+    row: Row,
+    content: Optional[bytes],
+    nodes: Dict[str, JobNode],
+    cancels: Sequence[Row] = (),
+) -> JobRecord:
+    """A job from a row of ``jobs`` joined with ``job_inputs``, its file's content, its nodes and
+    rows of ``job_cancels``."""
     return JobRecord(
         id=row.id,
         request=_request(row, content, nodes),
@@ -24,7 +30,13 @@ def job_record(row: Row, content: Optional[bytes], nodes: Dict[str, JobNode]) ->
         voting_deadline=row.voting_deadline,
         run_deadline=row.run_deadline,
         nodes=nodes,
+        cancels=tuple(_cancel(each) for each in cancels),
     )
+
+
+def _cancel(row: Row) -> Cancel:
+    nodes = tuple(json.loads(row.nodes))
+    return Cancel(row.requestor, row.requestor_kind, row.at, nodes, row.grace, row.reason)
 
 
 def _request(row: Row, content: Optional[bytes], nodes: Iterable[str]) -> JobRequest:

@@ -19,6 +19,7 @@ from push_jobs_server.store.connections import Connections
 from push_jobs_server.store.rows import job_node, job_record
 from push_jobs_server.store.tables import (
     grants,
+    job_cancels,
     job_inputs,
     job_nodes,
     jobs,
@@ -52,6 +53,11 @@ _NODES = (
     .select_from(job_nodes.outerjoin(late_results))
     .where(job_nodes.c.job_id == bindparam("id"))
     .order_by(job_nodes.c.position)
+)
+_CANCELS = (
+    select(job_cancels)
+    .where(job_cancels.c.job_id == bindparam("id"))
+    .order_by(job_cancels.c.number)
 )
 _BY_KEY = select(jobs.c.id).where(
     jobs.c.org == bindparam("org"), jobs.c.request_key == bindparam("key")
@@ -185,4 +191,5 @@ def _rows(connection: Connection, query: Any, values: Mapping[str, Any]) -> Sequ
 def _with_nodes(connection: Connection, row: Any) -> JobRecord:
     rows = _rows(connection, _NODES, {"id": row.id})
     nodes: Dict[str, JobNode] = {each.node: job_node(each) for each in rows}
-    return job_record(row, row.file_content, nodes)
+    cancels = _rows(connection, _CANCELS, {"id": row.id})
+    return job_record(row, row.file_content, nodes, cancels)

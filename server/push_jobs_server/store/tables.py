@@ -24,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """The revision that this program needs; revisions are numbers, so that older and newer show."""
 
 metadata = MetaData(
@@ -115,6 +115,19 @@ outputs = Table(
     ForeignKeyConstraint(
         ["job_id", "node"], [job_nodes.c.job_id, job_nodes.c.node], ondelete="CASCADE"
     ),
+)
+
+job_cancels = Table(
+    "job_cancels",
+    metadata,
+    Column("job_id", ForeignKey(jobs.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("requestor", Text, nullable=False),
+    Column("requestor_kind", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("nodes", Text, nullable=False),
+    Column("grace", Float),
+    Column("reason", Text),
 )
 
 # Nodes' sessions

@@ -1,0 +1,95 @@
+"""Cancelling jobs: v1/jobs/ID/cancel, for whoever may start them."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional
+
+from push_jobs_server.api.cancel_body import CancelBody, read_cancel
+from push_jobs_server.api.gate import WRITE, SignedRequest, authorize
+from push_jobs_server.api.services import Caller, Failure, Services, unavailable
+from push_jobs_server.api.status import Accepts
+from push_jobs_server.engine.cancels import CancelRequest
+from push_jobs_server.records import Busy, CancelEffect, Cancelled, JobRecord
+from push_jobs_server.store import StoreError
+
+_NAMES_SHOWN = 10
+
+
+class Cancels:
+    """``v1/jobs/ID/cancel``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def cancel(
+        self, environ: Dict[str, Any], accept: Accepts, org: str, job: str
+    ) -> Dict[str, Any]:
+        """Cancel a job on some nodes or all; the same again is no error, nor is an ended job."""
+        request = SignedRequest(self._services, environ)
+        caller = request.authenticate(org)
+        authorize(self._services, org, caller, WRITE)
+        body = read_cancel(request.body)
+        accept.check()
+        kind = str(environ.get("CONTENT_TYPE", "")).split(";")[0].strip().lower()
+        if request.body and kind != "application/json":
+            raise Failure(415, ["the body has to be application/json"])
+        record = self._job(org, job)
+        _check_members(record, body)
+        result = self._ask(record, body, caller)
+        if result is None:
+            # It left the engine's memory meanwhile, which only ended jobs do.
+            record = self._job(org, job)
+            names = body.nodes or record.request.nodes
+            ended = {name: (CancelEffect.ENDED, record.nodes[name].status) for name in names}
+            result = Cancelled(record.status, ended)
+        return cancelled_document(job, result)
+
+    def _job(self, org: str, job_id: str) -> JobRecord:
+        job = self._services.store.job(org, job_id)
+        if job is None:
+            raise Failure(404, ["there is no such job in this organization"])
+        return job
+
+    def _ask(self, job: JobRecord, body: CancelBody, caller: Caller) -> Optional[Cancelled]:
+        if job.status.final:
+            return None
+        engine = self._services.engine
+        if not engine.accepting:
+            raise unavailable("the database does not take the cancel now; try again later")
+        request = CancelRequest(
+            job.request.org,
+            job.id,
+            caller.name,
+            caller.kind,
+            body.nodes,
+            body.grace,
+            body.reason,
+        )
+        try:
+            result: Optional[Cancelled] = engine.ask(
+                lambda engine, answer: engine.cancels.ask(request, answer)
+            )
+        except Busy as busy:
+            raise unavailable(str(busy)) from None
+        except StoreError as error:
+            raise Failure(500, [f"the cancel could not be stored: {error}"]) from None
+        return result
+
+
+def _check_members(job: JobRecord, body: CancelBody) -> None:
+    strangers = [name for name in body.nodes or () if name not in job.nodes]
+    if strangers:
+        more = ", ..." if len(strangers) > _NAMES_SHOWN else ""
+        raise Failure(400, f"not part of this job: {', '.join(strangers[:_NAMES_SHOWN])}{more}")
+
+
+def cancelled_document(job_id: str, result: Cancelled) -> Dict[str, Any]:
+    """The answer to a cancel."""
+    return {
+        "id": job_id,
+        "status": result.status.value,
+        "nodes": [
+            {"name": name, "cancel": effect.value, "status": status.value}
+            for name, (effect, status) in sorted(result.nodes.items())
+        ],
+    }
