@@ -259,7 +259,7 @@ class Session:
         elif isinstance(message, messages.Run):
             self._slot.run(message.job_id, now)
         elif isinstance(message, messages.Abort):
-            self._slot.abort(now)
+            self._slot.abort(message, now)
         elif isinstance(message, messages.Confirm):
             self._reports.confirmed(message.job_id)
         elif isinstance(message, messages.Unknown):

@@ -11,14 +11,18 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 from push_jobs_agent.actions import Now
 from push_jobs_agent.outbox import Outbox
+from push_jobs_agent.outcome import shorten
 from push_jobs_agent.reports import Reports
 from push_jobs_agent.runner import job_ids
 from push_jobs_agent.spooled import SpooledJob
-from push_jobs_wire.messages import Commit
+from push_jobs_wire.messages import Abort, Commit
 from push_jobs_wire.states import AGENT_TRANSITIONS, AgentInput, AgentState, NodeInput
 
 COMMIT_LASTS = 180.0
 """Seconds after which a vote without a run is void; servers vote for a minute or so."""
+
+LONGEST_GRACE = 600.0
+"""Seconds; as for the setting ``abort_grace``. A server that asks for more gets this."""
 
 
 class Slot:
@@ -27,7 +31,8 @@ class Slot:
     Args:
         outbox: where answers and requests go.
         reports: takes jobs that ended, and knows ids that were here before.
-        abort_grace: seconds between the polite and the hard end of an aborted job.
+        abort_grace: seconds between the polite and the hard end of an aborted job, unless the
+            server chooses.
     """
 
     def __init__(self, outbox: Outbox, reports: Reports, abort_grace: float) -> None:
@@ -40,7 +45,7 @@ class Slot:
         self._outbox = outbox
         self._reports = reports
         self._request: Dict[str, Any] = {}
-        self._aborting = False
+        self._aborting: Optional[Abort] = None
         self._expires: Optional[float] = None
         self._expired: Optional[str] = None
 
@@ -81,14 +86,16 @@ class Slot:
         else:
             self._nack_run(job_id, self._why_not_run(job_id), now)
 
-    def abort(self, now: Now) -> None:
-        """Drop whatever is going on; ``aborted`` is sent when nothing of it is alive any more."""
-        if self.state is AgentState.RUNNING:
-            if not self._aborting:
-                self._aborting = True
-                self._ask_abort()
-        elif self.pending == "start":
-            self._aborting = True
+    def abort(self, message: Abort, now: Now) -> None:
+        """Drop whatever is going on; ``aborted`` is sent when nothing of it is alive any more.
+
+        Servers repeat themselves; only one that leaves less time than before changes anything.
+        """
+        if self.state is AgentState.RUNNING or self.pending == "start":
+            if self._aborting is None or self._grace_of(message) < self._grace_of(self._aborting):
+                self._aborting = message
+                if self.state is AgentState.RUNNING:
+                    self._ask_abort(message)
         else:
             held = self.job_id if self.state is AgentState.COMMITTED else None
             if not self.free:
@@ -139,8 +146,9 @@ class Slot:
             signal=job.signal,
             reason=job.reason,
         )
-        self._reports.add(job, aborting=self._aborting)
-        if self._aborting and self._outbox.extended and job.result in ("succeeded", "failed"):
+        aborting = self._aborting is not None
+        self._reports.add(job, aborting)
+        if aborting and self._outbox.extended and job.result in ("succeeded", "failed"):
             # It ended by itself before the abort could reach it: the result is told, and the
             # server still waits for an answer to its abort.
             self._outbox.reply(NodeInput.ABORTED, None, now)
@@ -197,7 +205,7 @@ class Slot:
             self._move(what)
         self.job_id = self.pending = self._expires = None
         self._request = {}
-        self._aborting = False
+        self._aborting = None
 
     def _as_request(self, message: Commit) -> Dict[str, Any]:
         return {
@@ -263,7 +271,7 @@ class Slot:
 
     def _not_started(self, reason: str, now: Now) -> None:
         job_id = self.job_id
-        if self._aborting:
+        if self._aborting is not None:
             self._outbox.reply(NodeInput.ABORTED, job_id, now, reason)
         else:
             self._nack_run(job_id, reason, now)
@@ -276,24 +284,23 @@ class Slot:
         self._reports.hold(self.job_id)
         self._outbox.log("info", "job started", job_id=self.job_id)
         self._outbox.reply(NodeInput.ACK_RUN, self.job_id, now)
-        if self._aborting:
-            self._ask_abort()
+        if self._aborting is not None:
+            self._ask_abort(self._aborting)
 
-    def _ask_abort(self) -> None:
-        self._outbox.log("info", "aborting a job", job_id=self.job_id)
-        self._outbox.ask(
-            "abort",
-            job_id=self.job_id,
-            grace=self.grace,
-            reason="aborted by the server",
-        )
+    def _grace_of(self, message: Abort) -> float:
+        return self.grace if message.grace is None else min(message.grace, LONGEST_GRACE)
+
+    def _ask_abort(self, message: Abort) -> None:
+        grace, reason = self._grace_of(message), message.reason or "aborted by the server"
+        self._outbox.log("info", "aborting a job", job_id=self.job_id, grace_s=grace, reason=reason)
+        self._outbox.ask("abort", job_id=self.job_id, grace=grace, reason=shorten(reason))
 
     def _resume(self, mine: Optional[SpooledJob], now: Now) -> None:
         if mine is None:
             lost = "the runner of this node lost the job"
             self.ended(SpooledJob(str(self.job_id), result="crashed", reason=lost), now)
-        elif not mine.ended and self._aborting:
-            self._ask_abort()
+        elif not mine.ended and self._aborting is not None:
+            self._ask_abort(self._aborting)
 
     def _take_over(self, job: SpooledJob) -> None:
         self._move(AgentInput.ACCEPTED)

@@ -345,3 +345,13 @@ def test_garbage_from_the_server_ends_nothing(server: RawServer, start: Start) -
         server.broadcast_raw(*frames)
     run(server, "true")
     server.expect("succeeded", job_id=JOB)
+
+
+def test_the_server_chooses_the_grace_time(server: RawServer, start: Start) -> None:
+    agent = start(abort_grace=600)
+    run(server, "stays")
+    server.until(lambda: _children(agent) >= 2, "the whole tree")
+    server.say(Abort(0.2, "cancelled by alice"))
+    outcome = server.expect("aborted", job_id=JOB)
+    assert outcome["reason"] == "cancelled by alice"
+    assert _children(agent) == 0
