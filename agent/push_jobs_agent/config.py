@@ -144,7 +144,7 @@ TABLE = Table(
             "abort_grace",
             "float",
             10.0,
-            "Time between polite and hard end of an aborted job; who cancels it may choose another.",
+            "Time between the polite and the hard end of an aborted job, unless a cancel sets it.",
             unit="seconds",
             minimum=0,
             maximum=600,

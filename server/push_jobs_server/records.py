@@ -7,10 +7,9 @@ Times are seconds since the epoch (float, UTC) unless a name says otherwise.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Mapping, Optional, Tuple, Union
 
-from push_jobs_wire.states import JobStatus, NodeStatus
+from push_jobs_wire.states import CancelEffect, JobStatus, NodeStatus
 
 
 @dataclass(frozen=True)
@@ -195,17 +194,6 @@ class EngineStatus:
     incarnation_id: str
     nodes_online: int
     jobs: Tuple[str, ...]
-
-
-class CancelEffect(str, Enum):
-    """What a cancel meant for a node; the values are words of our HTTP API."""
-
-    REQUESTED = "requested"
-    """It holds the command and was told to stop; it counts as stopped when it says so."""
-    RELEASED = "released"
-    """The job still voted; the command will not run there."""
-    ENDED = "ended"
-    """Its part in the job was over before."""
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ class PushyStub:
         self.ca = folder / "ca.pem"
         self.nodes: Dict[str, Tuple[bool, bool]] = {}
         self.plays: Dict[str, List[Frame]] = {}
+        self.after_cancel: List[Frame] = []
         self.outputs: Dict[Tuple[str, str], bytes] = {}
         self.jobs: List[Record] = []
         self.seen: List[Seen] = []
@@ -145,6 +146,25 @@ class PushyStub:
         for node in job["nodes"]:
             node.update(changes.get(node["name"], {}))
         return job
+
+    def cancel(self, job_id: str, body: Record) -> Optional[Record]:
+        """Go on with the frames in ``after_cancel``; return the answer to the cancel."""
+        job = next((job for job in self.jobs if job["id"] == job_id), None)
+        if job is None:
+            return None
+        chosen = body.get("nodes", [node["name"] for node in job["nodes"]])
+        nodes = [
+            {
+                "name": node["name"],
+                "status": node["status"],
+                "cancel": "requested" if node["status"] in ("new", "running") else "ended",
+            }
+            for node in job["nodes"]
+            if node["name"] in chosen
+        ]
+        if self.after_cancel:
+            self._frames[job_id] = self.after_cancel
+        return {"id": job_id, "status": job["status"], "nodes": nodes}
 
     def __enter__(self) -> PushyStub:
         self._thread.start()
@@ -245,6 +265,9 @@ class _Handler(BaseHTTPRequestHandler):
             return _json(201, {"uri": f"{stub.url}/pushy/jobs/{job_id}"})
         if parts == ["jobs"]:
             return _json(200, [_summary(job) for job in stub.jobs])
+        if parts[:2] == ["v1", "jobs"] and self.command == "POST":
+            answer = stub.cancel(parts[2], json.loads(body))
+            return _json(404, {"error": ["no such job"]}) if answer is None else _json(200, answer)
         if parts[:2] == ["v1", "jobs"]:
             job = stub.step(parts[2])
             return _json(404, {"error": ["no such job"]}) if job is None else _json(200, job)

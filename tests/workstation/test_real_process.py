@@ -74,6 +74,7 @@ def test_interrupting_ends_the_waiting_but_not_the_job(
     assert err.splitlines() == [
         "interrupted",
         f"job {job_id} goes on; look at it with: push-jobs job show {job_id}",
+        f"to cancel it: push-jobs job cancel {job_id}",
     ]
 
 

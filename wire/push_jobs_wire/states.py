@@ -80,6 +80,17 @@ class NodeStatus(str, Enum):
 OPEN_NODE: FrozenSet[NodeStatus] = frozenset({NodeStatus.NEW, NodeStatus.READY, NodeStatus.RUNNING})
 
 
+class CancelEffect(str, Enum):
+    """What a cancel meant for a node; the values are words of our HTTP API."""
+
+    REQUESTED = "requested"
+    """It holds the command and was told to stop; it counts as stopped when it says so."""
+    RELEASED = "released"
+    """The job still voted; the command will not run there."""
+    ENDED = "ended"
+    """Its part in the job was over before."""
+
+
 class NodeInput(Enum):
     """What a job can hear of one of its nodes."""
 

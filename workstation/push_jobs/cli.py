@@ -15,6 +15,7 @@ from typing import Optional, Sequence
 import click
 
 from push_jobs import exit_codes
+from push_jobs.commands_cancel import cancel_job
 from push_jobs.commands_help import help_group
 from push_jobs.commands_job import job_group
 from push_jobs.commands_node import node_group
@@ -51,6 +52,7 @@ def root(**_flags: Optional[str]) -> None:
 
 
 job_group.add_command(start_job)
+job_group.add_command(cancel_job)
 root.add_command(start_job, "run")
 for group in (job_group, node_group, help_group):
     root.add_command(group)

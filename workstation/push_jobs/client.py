@@ -38,10 +38,17 @@ from push_jobs.errors import (
     UsageError,
     WaitTimeout,
 )
-from push_jobs.job_request import JobOptions, encode_job
-from push_jobs.models import Job, JobSummary, NodeState
+from push_jobs.job_request import JobOptions, encode_cancel, encode_job
+from push_jobs.models import Cancellation, Job, JobSummary, NodeState
 from push_jobs.pinning import normalize_fingerprint
-from push_jobs.reading import read_job, read_jobs, read_node, read_nodes, read_uri
+from push_jobs.reading import (
+    read_cancellation,
+    read_job,
+    read_jobs,
+    read_node,
+    read_nodes,
+    read_uri,
+)
 from push_jobs.terminal import escape_line
 
 Key = Union[str, "os.PathLike[str]", bytes, RSAPrivateKey]
@@ -143,12 +150,43 @@ class Client:
         try:
             return read_job(self._connection.get_json(f"/pushy/v1/jobs/{_segment(job_id)}"))
         except ApiError as error:
-            if error.status != 404:
-                raise
-            raise UnknownJob(
-                f"there is no job {escape_line(job_id)} in organization "
-                f"'{self._connection.address.organization}' of {self._connection.address.shown}"
-            ) from error
+            raise self._unknown(job_id, error) from error
+
+    def _unknown(self, job_id: str, error: ApiError) -> PushJobsClientError:
+        """What an error about a job means: 404 is said in other words."""
+        if error.status != 404:
+            return error
+        address = self._connection.address
+        return UnknownJob(
+            f"there is no job {escape_line(job_id)} in organization "
+            f"'{address.organization}' of {address.shown}"
+        )
+
+    def cancel(
+        self,
+        job_id: str,
+        nodes: Optional[Sequence[str]] = None,
+        *,
+        grace: Optional[float] = None,
+        reason: Optional[str] = None,
+    ) -> Cancellation:
+        """Stop a job on ``nodes``, or on all its nodes; return what that means for each.
+
+        A node that runs the command has stopped only when its status says so: see ``wait``.
+        ``grace`` is the time in seconds between the polite and the hard end of the command, by
+        default the node's own setting. Cancelling again is no error, nor is an ended job. Raises
+        UnknownJob, and UsageError for nodes that are not part of the job.
+
+            >>> client.cancel(job_id, ["web1"], grace=5, reason="wrong node")   # doctest: +SKIP
+        """
+        path = f"/pushy/v1/jobs/{_segment(job_id)}/cancel"
+        body = encode_cancel(nodes, grace, reason)
+        try:
+            return read_cancellation(self._connection.post_json(path, body))
+        except ApiError as error:
+            if error.status == 400:
+                raise UsageError("; ".join(map(escape_line, error.messages))) from error
+            raise self._unknown(job_id, error) from error
 
     def jobs(self) -> List[JobSummary]:
         """Return all jobs of the organization, the newest last. (pushy-api 4.4)"""

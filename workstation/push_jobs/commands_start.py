@@ -94,7 +94,8 @@ def start_job(
 
     COMMAND is a name on the nodes' own whitelists; one with blanks in it needs quotes. Every node
     first says whether it is ready; if enough are (--quorum), they all run it. Interrupting only
-    ends the waiting, never the job. How it ended is told by exit codes, see `help exit-codes`.
+    ends the waiting, never the job: that is what `job cancel` is for. How it ended is told by exit
+    codes, see `help exit-codes`.
 
     `job start` and `run` are the same command.
     """
@@ -149,6 +150,7 @@ def _watch(context: click.Context, client: Client, job_id: str, report: _Report)
     progress.clear()
     notice(what)
     notice(f"job {job_id} goes on; look at it with: {again(context, 'job', 'show', job_id)}")
+    notice(f"to cancel it: {again(context, 'job', 'cancel', job_id)}")
     raise click.exceptions.Exit(code)
 
 

@@ -10,7 +10,15 @@ import base64
 from datetime import datetime
 from typing import Dict, List, Mapping, Optional, Tuple
 
-from push_jobs.models import Job, JobSummary, NodeResult, NodeState, Outcome
+from push_jobs.models import (
+    Cancellation,
+    Job,
+    JobCancel,
+    JobSummary,
+    NodeResult,
+    NodeState,
+    Outcome,
+)
 
 Document = Dict[str, object]
 
@@ -42,6 +50,21 @@ def job(job: Job) -> Document:
         "env": job.env,
         "file_specified": job.file_specified,
         "nodes": [_node(node) for node in job.nodes],
+        "cancels": [_cancel(each) for each in job.cancels],
+    }
+
+
+def cancellation(answer: Cancellation) -> Document:
+    """What a cancel meant for each node, right after it."""
+    return {
+        "kind": "cancel",
+        "version": 1,
+        "job_id": answer.job_id,
+        "status": answer.status.value,
+        "nodes": [
+            {"name": node.name, "cancel": node.effect.value, "status": node.status.value}
+            for node in answer.nodes
+        ],
     }
 
 
@@ -100,6 +123,17 @@ def exit_codes(meanings: Mapping[int, str]) -> List[Document]:
         {"kind": "exit_code", "version": 1, "code": code, "meaning": meaning}
         for code, meaning in meanings.items()
     ]
+
+
+def _cancel(cancel: JobCancel) -> Document:
+    return {
+        "requestor": cancel.requestor,
+        "requestor_kind": cancel.requestor_kind,
+        "at": _time(cancel.at),
+        "grace": cancel.grace,
+        "reason": cancel.reason,
+        "nodes": list(cancel.nodes),
+    }
 
 
 def _node(node: NodeResult) -> Document:

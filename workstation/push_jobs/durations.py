@@ -11,14 +11,16 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _MOST = 2**31 - 1  # pushy-api 6: run_timeout is stored in 32 bits
 
 
-def parse_duration(text: str) -> int:
-    """Return seconds, at least 1; raises UsageError for another form or an impossible value."""
+def parse_duration(text: str, least: int = 1, most: int = _MOST) -> int:
+    """Return seconds; raises UsageError for another form or a value out of bounds."""
     match = _FORM.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"{text!r} is not a duration; write 30s, 5m, 2h, or plain seconds")
     seconds = int(match[1]) * _SECONDS[match[2]]
-    if not 1 <= seconds <= _MOST:
-        raise UsageError(f"{text!r} is out of range: a duration is 1 second to {_MOST} seconds")
+    if not least <= seconds <= most:
+        unit = "second" if least == 1 else "seconds"
+        bounds = f"{least} {unit} to {most} seconds"
+        raise UsageError(f"{text!r} is out of range: the duration may be {bounds}")
     return seconds
 
 

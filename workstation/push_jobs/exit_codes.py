@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping
+from typing import Mapping, Sequence
 
 from push_jobs.errors import NotPermitted, PushJobsClientError, ServerUnreachable, UsageError
 from push_jobs.models import Job
@@ -51,6 +51,17 @@ def of_job(job: Job) -> int:
     if ran_nowhere and all(node.status is NodeStatus.NACKED for node in job.nodes):
         return NOT_PERMITTED
     return _BY_STATUS[job.status]
+
+
+def of_cancel(job: Job, nodes: Sequence[str]) -> int:
+    """Return the exit code of a cancel, when those of the nodes that ran the command have ended.
+
+    Whether a node was aborted or had its own result first, it has truly stopped; of one that was
+    lost or ran out of time nobody knows that.
+    """
+    stopped = (NodeStatus.ABORTED, NodeStatus.SUCCEEDED, NodeStatus.FAILED)
+    lost = [node for node in job.nodes if node.name in nodes and node.status not in stopped]
+    return SOME_FAILED if lost else SUCCEEDED
 
 
 def of_error(error: PushJobsClientError) -> int:

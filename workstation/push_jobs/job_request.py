@@ -43,6 +43,20 @@ def encode_job(command: str, nodes: Sequence[str], options: JobOptions) -> bytes
     return text + nonce.encode("ascii")
 
 
+def encode_cancel(
+    nodes: Optional[Sequence[str]], grace: Optional[float], reason: Optional[str]
+) -> bytes:
+    """Return the body that cancels a job on some nodes, or on all. Raises UsageError."""
+    if nodes is not None and not nodes:
+        raise UsageError("an empty list of nodes cancels nothing; leave it out to mean all nodes")
+    given = {"nodes": None if nodes is None else list(nodes), "grace": grace, "reason": reason}
+    members = {key: value for key, value in given.items() if value is not None}
+    try:
+        return json.dumps(members, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError("the reason and all names have to be valid UTF-8") from None
+
+
 def _members(command: str, nodes: Sequence[str], options: JobOptions) -> Dict[str, object]:
     chosen = list(dict.fromkeys(nodes))
     quorum = options.quorum

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Mapping, Optional, Tuple
 
-from push_jobs_wire.states import JobStatus, NodeStatus
+from push_jobs_wire.states import CancelEffect, JobStatus, NodeStatus
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,18 @@ class NodeResult(Outcome):
 
 
 @dataclass(frozen=True)
+class JobCancel:
+    """One request to cancel a job; ``grace`` in seconds, None leaves it to each node."""
+
+    requestor: str
+    requestor_kind: str
+    at: datetime
+    grace: Optional[float]
+    reason: Optional[str]
+    nodes: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Job:
     """A job with all its nodes, sorted by name."""
 
@@ -66,6 +78,7 @@ class Job:
     env: Optional[Mapping[str, str]]
     file_specified: bool
     nodes: Tuple[NodeResult, ...]
+    cancels: Tuple[JobCancel, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -76,6 +89,28 @@ class Job:
     def succeeded(self) -> bool:
         """True when the job is complete and every chosen node succeeded."""
         return self.status is JobStatus.COMPLETE and all(node.succeeded for node in self.nodes)
+
+
+@dataclass(frozen=True)
+class CancelledNode:
+    """What a cancel meant for one node; ``status`` is how it stood right after it."""
+
+    name: str
+    effect: CancelEffect
+    status: NodeStatus
+
+
+@dataclass(frozen=True)
+class Cancellation:
+    """The answer to a cancel: the job and the nodes in question, sorted by name."""
+
+    job_id: str
+    status: JobStatus
+    nodes: Tuple[CancelledNode, ...]
+
+    def named(self, effect: CancelEffect) -> Tuple[str, ...]:
+        """The names of the nodes for which the cancel meant this."""
+        return tuple(node.name for node in self.nodes if node.effect is effect)
 
 
 @dataclass(frozen=True)

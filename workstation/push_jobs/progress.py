@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import time
-from typing import Optional
+from typing import Callable, Optional
 
 from push_jobs.durations import show_duration
 from push_jobs.errors import PushJobsClientError
@@ -23,8 +23,9 @@ _ERASE = "\r\x1b[2K"
 class Progress:
     """What the person at the keyboard sees while a job is watched."""
 
-    def __init__(self, redraw: bool) -> None:
+    def __init__(self, redraw: bool, describe: Optional[Callable[[Job], str]] = None) -> None:
         self._redraw = redraw
+        self._describe = describe or describe_job
         self._started = time.monotonic()
         self._status: Optional[JobStatus] = None
         self._in_trouble = False
@@ -37,9 +38,9 @@ class Progress:
         if job.ended:
             self.clear()
         elif self._redraw:
-            self._draw(f"{describe(job)}, {show_duration(time.monotonic() - self._started)}")
+            self._draw(f"{self._describe(job)}, {show_duration(time.monotonic() - self._started)}")
         elif job.status is not self._status:
-            notice(describe(job))
+            notice(self._describe(job))
         self._status = job.status
 
     def trouble(self, error: PushJobsClientError) -> None:
@@ -64,7 +65,7 @@ class Progress:
         sys.stderr.flush()
 
 
-def describe(job: Job) -> str:
+def describe_job(job: Job) -> str:
     """Return in one line how far the job is."""
     total = len(job.nodes)
     if job.status in (JobStatus.NEW, JobStatus.VOTING):

@@ -7,15 +7,24 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any, Callable, Dict, List, Mapping, Optional, Type, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 from push_jobs.errors import BadAnswer
-from push_jobs.models import Job, JobSummary, NodeResult, NodeState, Outcome
+from push_jobs.models import (
+    Cancellation,
+    CancelledNode,
+    Job,
+    JobCancel,
+    JobSummary,
+    NodeResult,
+    NodeState,
+    Outcome,
+)
 from push_jobs.terminal import escape_line
-from push_jobs_wire.states import JobStatus, NodeStatus
+from push_jobs_wire.states import CancelEffect, JobStatus, NodeStatus
 
 T = TypeVar("T")
-Word = TypeVar("Word", JobStatus, NodeStatus)
+Word = TypeVar("Word", JobStatus, NodeStatus, CancelEffect)
 
 
 class Fields:
@@ -34,6 +43,17 @@ class Fields:
     def may(self, key: str, kind: Type[T]) -> Optional[T]:
         """Return the value of ``key``, or None when it is absent or null."""
         return None if self._values.get(key) is None else self.need(key, kind)
+
+    def number(self, key: str) -> Optional[float]:
+        """Return a number, or None when it is absent or null."""
+        whole = isinstance(self._values.get(key), int)
+        value: Union[int, float, None] = self.may(key, int) if whole else self.may(key, float)
+        return None if value is None else float(value)
+
+    def names(self, key: str) -> Tuple[str, ...]:
+        """Return a list of names that has to be there."""
+        names = self.need(key, list)
+        return tuple(self._typed(name, str, f"{self._what}: a name in '{key}'") for name in names)
 
     def word(self, key: str, words: Type[Word]) -> Word:
         """Return a status; raises BadAnswer for a word that is not in the table."""
@@ -81,6 +101,7 @@ class Fields:
 _NAMES: Mapping[type, str] = {
     str: "text",
     int: "a whole number",
+    float: "a number",
     bool: "true or false",
     list: "a list",
     dict: "an object",
@@ -108,6 +129,25 @@ def read_job(value: object) -> Job:
         env=fields.texts("env"),
         file_specified=fields.need("file_specified", bool),
         nodes=tuple(_node_result(node) for node in fields.need("nodes", list)),
+        cancels=tuple(_cancel(each) for each in fields.may("cancels", list) or ()),
+    )
+
+
+def read_cancellation(value: object) -> Cancellation:
+    """Read the answer to a cancel."""
+    fields = Fields(value, "cancel")
+    nodes = [Fields(node, "node of the cancel") for node in fields.need("nodes", list)]
+    return Cancellation(
+        fields.need("id", str),
+        fields.word("status", JobStatus),
+        tuple(
+            CancelledNode(
+                node.need("name", str),
+                node.word("cancel", CancelEffect),
+                node.word("status", NodeStatus),
+            )
+            for node in nodes
+        ),
     )
 
 
@@ -157,6 +197,18 @@ def _summary(fields: Fields) -> JobSummary:
         user=fields.may("user", str),
         dir=fields.may("dir", str),
         env=fields.texts("env"),
+    )
+
+
+def _cancel(value: object) -> JobCancel:
+    fields = Fields(value, "cancel of the job")
+    return JobCancel(
+        requestor=fields.need("requestor", str),
+        requestor_kind=fields.need("requestor_kind", str),
+        at=fields.moment("at", _iso),
+        grace=fields.number("grace"),
+        reason=fields.may("reason", str),
+        nodes=fields.names("nodes"),
     )
 
 

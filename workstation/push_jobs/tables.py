@@ -10,7 +10,15 @@ from typing import List, Mapping, Optional, Sequence, Tuple
 from rich.text import Text
 
 from push_jobs.durations import show_duration
-from push_jobs.models import Job, JobSummary, NodeResult, NodeState, Outcome
+from push_jobs.models import (
+    Cancellation,
+    Job,
+    JobCancel,
+    JobSummary,
+    NodeResult,
+    NodeState,
+    Outcome,
+)
 from push_jobs.printing import cell, notice, print_pairs, print_table, print_text
 from push_jobs_wire.states import NodeStatus
 
@@ -57,6 +65,15 @@ def print_results(nodes: Sequence[NodeResult]) -> None:
     print_table(("NODE", "STATUS", "EXIT", "TIME", "REASON"), rows)
 
 
+def print_cancellation(answer: Cancellation) -> None:
+    """Print what a cancel meant for each node."""
+    rows = [
+        (cell(node.name), cell(node.effect.value), _word(node.status.value))
+        for node in answer.nodes
+    ]
+    print_table(("NODE", "CANCEL", "STATUS"), rows)
+
+
 def print_nodes(nodes: Sequence[NodeState]) -> None:
     """Print the list of nodes."""
     if not nodes:
@@ -100,7 +117,15 @@ def _facts(job: Job) -> List[Tuple[str, Text]]:
         "environment": _environment(job.env),
     }
     facts += [(name, cell(value)) for name, value in given.items() if value is not None]
+    facts += [("cancelled", cell(_cancelled(each, len(job.nodes)))) for each in job.cancels]
     return facts + ([("file", cell("sent along"))] if job.file_specified else [])
+
+
+def _cancelled(cancel: JobCancel, total: int) -> str:
+    where = "" if len(cancel.nodes) == total else f" on {', '.join(cancel.nodes)}"
+    why = "" if cancel.reason is None else f": {cancel.reason}"
+    by = f"by {cancel.requestor} ({cancel.requestor_kind})"
+    return f"{cancel.at:%Y-%m-%d %H:%M:%S}Z {by}{where}{why}"
 
 
 def _environment(env: Optional[Mapping[str, str]]) -> Optional[str]:

@@ -9,8 +9,9 @@ from push_jobs_server.api.gate import WRITE, SignedRequest, authorize
 from push_jobs_server.api.services import Caller, Failure, Services, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.engine.cancels import CancelRequest
-from push_jobs_server.records import Busy, CancelEffect, Cancelled, JobRecord
+from push_jobs_server.records import Busy, Cancelled, JobRecord
 from push_jobs_server.store import StoreError
+from push_jobs_wire.states import CancelEffect
 
 _NAMES_SHOWN = 10
 

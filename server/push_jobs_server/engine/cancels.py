@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Dict, Optional, Tuple
 
 from push_jobs_server.engine.job import JobMachine
-from push_jobs_server.records import Cancel, CancelEffect, Cancelled, CancelStored
-from push_jobs_wire.states import NodeStatus
+from push_jobs_server.records import Cancel, Cancelled, CancelStored
+from push_jobs_wire.states import CancelEffect, NodeStatus
 
 if TYPE_CHECKING:
     from push_jobs_server.engine.core import Engine
