@@ -94,8 +94,8 @@ def start_job(
 
     COMMAND is a name on the nodes' own whitelists; one with blanks in it needs quotes. Every node
     first says whether it is ready; if enough are (--quorum), they all run it. Interrupting only
-    ends the waiting, never the job: that is what `job cancel` is for. How it ended is told by exit
-    codes, see `help exit-codes`.
+    ends the waiting, never the job (see `job cancel`). Exit codes tell how it ended: see `help
+    exit-codes`.
 
     `job start` and `run` are the same command.
     """
