@@ -94,6 +94,21 @@ def test_nodes_that_never_come_back_are_given_up_after_seven_intervals() -> None
     assert change.outcome.reason == "did not come back after the server was restarted"
 
 
+def test_a_result_that_our_agent_repeats_aborts_nothing() -> None:
+    desk = EngineDesk()
+    for node in ("a", "b"):
+        desk.beat(node, extensions=1, jobs=())
+    desk.start(nodes=("a", "b"))
+    for node in ("a", "b"):
+        desk.reply(node, NodeInput.ACK_COMMIT)
+    desk.reply("a", NodeInput.SUCCEEDED, started_at=START)
+    desk.store()
+    desk.sent.clear()
+    desk.reply("a", NodeInput.SUCCEEDED, started_at=START)
+    desk.store()
+    assert desk.types("a") == ["confirm"]
+
+
 def test_a_vote_that_was_open_is_asked_again() -> None:
     desk = restarted(JobStatus.VOTING, NodeStatus.NEW)
     desk.beat("a", extensions=1, jobs=())

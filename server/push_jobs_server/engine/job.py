@@ -209,7 +209,7 @@ class JobMachine:
 
     def _stop(self, nodes: Iterable[str]) -> None:
         """Let those of the nodes feel a cancel that were cancelled and still have a part."""
-        for node in nodes:
+        for node in nodes if self.stops.any else ():
             cancel, status = self.stops.of(node), self.nodes[node]
             if cancel is None or status.final:
                 continue
@@ -243,9 +243,14 @@ class JobMachine:
             self._port.rehab(node)
 
     def _heard_before(self, node: str, report: Report) -> bool:
-        """A cancelled node confirms what ended its part already: its vote was withdrawn."""
-        over = self.nodes[node].final and self.stops.of(node) is not None
-        return over and report.what is NodeInput.ABORTED
+        """True for news of a part that is over that are none: nothing has to be aborted for them.
+
+        A cancelled node confirms that its vote was withdrawn, or our agent repeats its result.
+        """
+        status = self.nodes[node]
+        if report.what is NodeInput.ABORTED:
+            return status.final and self.stops.of(node) is not None
+        return report.started and RESULTS.get(report.what) is status
 
     def _as_told(self, node: str, report: Report) -> Report:
         """An ``aborted`` is what we wanted to hear when the node was cancelled."""
