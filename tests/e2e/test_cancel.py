@@ -62,13 +62,24 @@ class Nodes:
 
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[Nodes]:
-    """A server, and agents to be added."""
-    with open_house(tmp_path) as house:
+    """A server, and agents to be added; no silence of these tests is long for such heartbeats."""
+    with open_house(tmp_path, heartbeat_interval=10) as house:
         yield Nodes(house, tmp_path)
 
 
 def words(job: Dict[str, Any]) -> Dict[str, str]:
     return {node["name"]: node["status"] for node in job["nodes"]}
+
+
+def wait_words(house: House, job_id: str, **expected: str) -> None:
+    """Wait until the nodes of a job have these statuses."""
+
+    def reached() -> bool:
+        nodes = {node.name: node.status.value for node in client.job(job_id).nodes}
+        return expected.items() <= nodes.items()
+
+    with house.client() as client:
+        wait_until(reached, f"{expected}")
 
 
 def test_the_whole_tree_is_gone_when_cancel_returns(nodes: Nodes) -> None:
@@ -129,9 +140,7 @@ def test_a_vote_with_a_silent_node_is_cancelled_at_once(nodes: Nodes) -> None:
     silent = nodes.house.agents["web2"]
     silent.signal(signal.SIGSTOP)
     job_id = nodes.house.start_job("tree", "web1", "web2")
-    wait_until(
-        lambda: words(nodes.house.job(job_id)) == {"web1": "ready", "web2": "new"}, "one vote"
-    )
+    wait_words(nodes.house, job_id, web1="ready", web2="new")
     done = nodes.house.push_jobs("job", "cancel", job_id, "--reason", "too slow")
     assert done.code == 0 and "2 released" in done.err, done
     job = nodes.house.job(job_id)
@@ -156,7 +165,7 @@ def test_a_cancel_survives_the_server(nodes: Nodes) -> None:
     assert len(nodes.living("web1")) == 2
     nodes.house.start_server()
     gone.start()
-    wait_until(lambda: words(nodes.house.job(job_id))["web1"] == "aborted", "the second abort")
+    wait_words(nodes.house, job_id, web1="aborted")
     assert nodes.living("web1") == []
     assert words(nodes.house.job(job_id)) == {"web1": "aborted", "web2": "running"}
     assert other.lines("aborting a job") == []
