@@ -28,7 +28,7 @@ DETAIL_KEYS = PLAIN_KEYS | {
     "dir",
     "env",
 }
-DETAIL_KEYS |= {"file_specified", "nodes", "voting_deadline", "run_deadline"}
+DETAIL_KEYS |= {"file_specified", "nodes", "voting_deadline", "run_deadline", "cancels"}
 OUTCOME_KEYS = {"status", "exit_code", "signal", "reason", "started_at", "ended_at"}
 
 
