@@ -125,11 +125,14 @@ programs_to_try() { # programs_to_try LIST: missing programs that were not asked
 }
 
 install_programs() { # install_programs LIST: what is no Python module; without it some tests are skipped, so failing is no error
-    local wanted
+    local wanted package
     wanted=$(programs_to_try "$1")
     [ -n "$wanted" ] || return 0
     # shellcheck disable=SC2086
-    apt_install $wanted || true
+    if ! apt_install $wanted; then
+        # One that this Debian lacks must not keep the others away.
+        for package in $wanted; do apt_install "$package" || true; done
+    fi
     wanted=$(programs_to_try "$1")
     [ -n "$wanted" ] || return 0
     # shellcheck disable=SC2086

@@ -1,0 +1,51 @@
+# shellcheck shell=bash
+# Sourced after setup.sh. Sets of Ruby programs for tests/interop, one per Gemfile in tests/interop/gems, installed by Bundler
+# into the cache below $XDG_CACHE_HOME/push-jobs. All clones share a set; another Gemfile makes another one.
+# tests/support/gems.py finds them by the same rule and runs programs from them.
+
+# A compiler and headers are among them because some gems are built here.
+INTEROP_PACKAGES="ruby:/usr/bin/ruby ruby-dev:/usr/lib/*/pkgconfig/ruby-3*.pc bundler:/usr/bin/bundle
+build-essential:/usr/share/doc/build-essential libzmq3-dev:/usr/include/zmq.h nginx-light:/usr/sbin/nginx goiardi:/usr/bin/goiardi"
+
+gem_set() { # gem_set NAME: the name of the folder of a set
+    printf '%s-%s' "$1" "$(sha256sum <"$ROOT/tests/interop/gems/$1/Gemfile" | cut -c1-12)"
+}
+
+gem_set_is_ready() { # gem_set_is_ready SET: it is whole, and of the Ruby that is here now
+    [ "$(cat "$CACHE/gems/$1/installed" 2>/dev/null)" = "$(readlink -f /usr/bin/ruby)" ]
+}
+
+gem_sets_to_try() { # gem_sets_to_try NAME...: the sets that are missing and were not asked for in vain already
+    local name folder
+    [ -x /usr/bin/bundle ] || return 0
+    for name in "$@"; do
+        folder=$(gem_set "$name")
+        gem_set_is_ready "$folder" || grep -qsx "gems/$folder" "$VENV/without" || printf '%s ' "$name"
+    done
+}
+
+install_gem_set() { # install_gem_set NAME: runs under the lock
+    local name=$1 folder=$CACHE/gems/$(gem_set "$1") began=$SECONDS
+    say "installing Ruby programs: $name (up to three minutes, once)"
+    mkdir -p "$folder"
+    cp "$ROOT/tests/interop/gems/$name/Gemfile" "$folder/Gemfile"
+    rm -f "$folder/Gemfile.lock" "$folder/installed"
+    # Descriptor 9 is the lock: nothing that is started here may keep it.
+    if (cd "$folder" && BUNDLE_GEMFILE=$folder/Gemfile BUNDLE_PATH=$folder/gems BUNDLE_APP_CONFIG=$folder \
+        BUNDLE_SILENCE_ROOT_WARNING=1 /usr/bin/ruby /usr/bin/bundle install --jobs 2) >"$folder/install.log" 2>&1 9>&-; then
+        readlink -f /usr/bin/ruby >"$folder/installed"
+        say "installed $name in $((SECONDS - began)) s"
+        return 0
+    fi
+    printf 'gems/%s\n' "${folder##*/}" >>"$VENV/without"
+    say "going on without the Ruby programs $name: see $folder/install.log (remove $VENV/without to try again)"
+}
+
+setup_gems() { # setup_gems NAME...: make sure of these sets; tests that need a set which can't be had are skipped, so that is no error
+    local name
+    [ -n "$(gem_sets_to_try "$@")" ] || return 0
+    (
+        command -v flock >/dev/null 2>&1 && flock 9
+        for name in $(gem_sets_to_try "$@"); do install_gem_set "$name"; done
+    ) 9>"$CACHE/setup.lock"
+}
