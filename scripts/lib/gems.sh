@@ -4,6 +4,7 @@
 # tests/support/gems.py finds them by the same rule and runs programs from them.
 
 # A compiler and headers are among them because some gems are built here.
+# shellcheck disable=SC2034  # used by the scripts that source this file
 INTEROP_PACKAGES="ruby:/usr/bin/ruby ruby-dev:/usr/lib/*/pkgconfig/ruby-3*.pc bundler:/usr/bin/bundle
 build-essential:/usr/share/doc/build-essential libzmq3-dev:/usr/include/zmq.h nginx-light:/usr/sbin/nginx goiardi:/usr/bin/goiardi"
 
@@ -25,7 +26,8 @@ gem_sets_to_try() { # gem_sets_to_try NAME...: the sets that are missing and wer
 }
 
 install_gem_set() { # install_gem_set NAME: runs under the lock
-    local name=$1 folder=$CACHE/gems/$(gem_set "$1") began=$SECONDS
+    local name=$1 began=$SECONDS folder
+    folder=$CACHE/gems/$(gem_set "$name")
     say "installing Ruby programs: $name (up to three minutes, once)"
     mkdir -p "$folder"
     cp "$ROOT/tests/interop/gems/$name/Gemfile" "$folder/Gemfile"

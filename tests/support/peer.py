@@ -15,8 +15,8 @@ from raw_server import PATIENCE
 _SHOWN = 20_000
 """Characters of a log that a failed test shows."""
 
-RUNNING: "List[Peer]" = []
-"""The peers of this process; a failed test shows their logs."""
+STARTED: "List[Peer]" = []
+"""All peers that this process has started; what they logged is shown with a failed test."""
 
 
 class Missing(Exception):
@@ -79,19 +79,24 @@ class Peer:
         """Start it and wait until its port answers; another port is tried when it ends."""
         for _ in range(3):
             self.port = free_port()
-            self._launch()
-            wait_until(lambda: self._ended() or self._answers(), f"{self.name} to listen")
-            if not self._ended():
-                RUNNING.append(self)
+            if self._starts():
                 return
         raise AssertionError(f"{self.name} does not start:\n{self.log()}")
 
     def restart(self) -> None:
         """Start it again at its port after ``stop``."""
+        assert self._starts(), self.log()
+
+    def _starts(self) -> bool:
+        if self not in STARTED:
+            STARTED.append(self)
         self._launch()
-        wait_until(lambda: self._ended() or self._answers(), f"{self.name} to listen")
-        assert not self._ended(), self.log()
-        RUNNING.append(self)
+        try:
+            wait_until(lambda: self._ended() or self._answers(), f"{self.name} to listen")
+        except BaseException:
+            self.stop()
+            raise
+        return not self._ended()
 
     def _launch(self) -> None:
         with self.log_file.open("ab") as log:
@@ -116,15 +121,18 @@ class Peer:
             return False
         return True
 
-    def log(self) -> str:
-        """The end of its log."""
-        text = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
-        return text[-_SHOWN:]
+    def log(self, start: int = 0) -> str:
+        """The end of its log, but not what is before the byte ``start``."""
+        if not self.log_file.exists():
+            return ""
+        return self.log_file.read_bytes()[start:].decode("utf-8", "replace")[-_SHOWN:]
+
+    def logged(self) -> int:
+        """The bytes of its log so far."""
+        return self.log_file.stat().st_size if self.log_file.exists() else 0
 
     def stop(self) -> None:
         """Stop it, by force if it does not listen."""
-        if self in RUNNING:
-            RUNNING.remove(self)
         if self._process is None or self._ended():
             return
         self._process.terminate()
