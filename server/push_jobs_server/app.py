@@ -30,7 +30,7 @@ from push_jobs_server.engine.core import Engine, EngineRules
 from push_jobs_server.engine.node import HealthRules
 from push_jobs_server.engine.thread import EngineThread
 from push_jobs_server.http import HttpServer
-from push_jobs_server.identity.local import LocalIdentity
+from push_jobs_server.identity.chosen import open_identity
 from push_jobs_server.logs import set_up_logging
 from push_jobs_server.store import Store
 from push_jobs_server.store.writer import Writer
@@ -119,9 +119,8 @@ class Server:
             curve_public,
             _read_ca(settings),
         )
-        services = Services(
-            settings, self.facts, self.store, LocalIdentity(self.store), self._engine
-        )
+        self._identity = open_identity(settings, self.store)
+        services = Services(settings, self.facts, self.store, self._identity, self._engine)
         self._http = _http_server(settings, build(services))
         self._http_thread = threading.Thread(target=self._http.serve, name="http", daemon=True)
 
@@ -157,6 +156,7 @@ class Server:
         self._engine.join(5.0)
         if not self._writer.close(_DRAIN):
             log.error("the database took no more writes; unfinished jobs go on at the next start")
+        self._identity.close()
         self.store.close()
         for name in (layout.ADDRESSES, layout.PID):
             with suppress(OSError):

@@ -96,12 +96,22 @@ def data_dir_of(context: click.Context) -> Path:
 
 @contextmanager
 def open_identity(context: click.Context) -> Iterator["LocalIdentity"]:
-    """Give access to the identities in the database of the chosen data directory."""
+    """Give access to the identities in the database of the chosen data directory.
+
+    Raises CommandError when the server does not use them: changes would be for nothing.
+    """
     # Here, because --help and show-config need no database library.
     from push_jobs_server.identity.local import LocalIdentity
     from push_jobs_server.store import Store
 
-    store = Store(settings.load(data_dir_of(context))["database.url"])
+    values = settings.load(data_dir_of(context))
+    if values["identity"] != "local":
+        raise CommandError(
+            "this command is for local identities only, and the setting identity is "
+            f"{values['identity']}: organizations, users, clients, keys and groups are managed at "
+            "the Chef server, for example with knife"
+        )
+    store = Store(values["database.url"])
     try:
         yield LocalIdentity(store)
     finally:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Callable, List
 
 from push_jobs_server import authority, data, layout
+from push_jobs_server.identity.chosen import open_chef
 from push_jobs_server.private_files import read
 from push_jobs_server.store import Store
 from push_jobs_wire.errors import PushJobsError
@@ -33,6 +34,9 @@ def find_problems(data_dir: Path, values: Values, now: float) -> List[str]:
         data_dir / layout.CURVE_KEYS,
         data_dir / layout.CA_KEY,
     ]
+    if values["identity"] == "chef":
+        checks.append(lambda: open_chef(values).close())
+        private.append(Path(values["chef.key"]))
     if values["tls.enabled"]:
         checks += [
             lambda: _check_tls(values, now),

@@ -1,8 +1,9 @@
-"""Makes RSA key pairs for the server and for the users and clients that it registers."""
+"""Makes RSA key pairs for the server and for whom it registers, and loads public keys."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -12,6 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+
+from push_jobs_wire.chef_auth import load_public_key
 
 
 @dataclass(frozen=True)
@@ -36,3 +39,12 @@ def new_key_pair() -> KeyPair:
 def public_pem(key: rsa.RSAPublicKey) -> str:
     """Return a public key in the one form in which we store them (SubjectPublicKeyInfo)."""
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
+
+
+@lru_cache(maxsize=4096)
+def load_key(pem: str) -> rsa.RSAPublicKey:
+    """A public key from its PEM text; parsing one costs more than checking a signature with it.
+
+    Raises LocalError when it is none that we can use.
+    """
+    return load_public_key(pem)

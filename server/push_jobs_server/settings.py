@@ -13,6 +13,7 @@ import socket
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
+from push_jobs_server import settings_chef
 from push_jobs_server.settings_file import read_yaml
 from push_jobs_wire.settings import Field, Rule, SettingsError, Table, Values
 
@@ -166,6 +167,7 @@ _FIELDS = (
         (),
         "Addresses or networks whose X-Forwarded-* headers are believed.",
     ),
+    *settings_chef.FIELDS,
     Field("http.host", "str", "0.0.0.0", "Address on which the HTTP API listens."),
     _count("http.port", 10003, "Port of the HTTP API; 0 takes a free one.", 0, 65535),
     _count(
@@ -300,6 +302,7 @@ TABLE = Table(
         Rule(("zeromq.heartbeat_port", "zeromq.command_port"), _ports_differ),
         Rule(("trusted_proxies",), _proxies_are_networks),
         Rule(("database.url",), _database_is_known),
+        *settings_chef.RULES,
     ),
 )
 

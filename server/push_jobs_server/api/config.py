@@ -10,9 +10,10 @@ from urllib.parse import parse_qs
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from zmq.utils import z85
 
-from push_jobs_server.api.gate import READ, SignedRequest, authorize, load_key, refuse
+from push_jobs_server.api.gate import READ, SignedRequest, authorize, refuse
 from push_jobs_server.api.services import Caller, Failure, Services, unavailable
 from push_jobs_server.api.status import Accepts
+from push_jobs_server.keys import load_key
 from push_jobs_server.records import Busy, Grant
 from push_jobs_server.store import StoreError
 from push_jobs_wire.messages import EXTENSIONS

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import socket
-from functools import lru_cache
 from typing import Any, Dict, List, Optional
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
 from push_jobs_server.api.services import Caller, Failure, Services, unavailable
-from push_jobs_server.identity.base import Principal
+from push_jobs_server.identity.base import IdentityUnavailable, Principal
+from push_jobs_server.keys import load_key
 from push_jobs_server.store import StoreUnavailable
 from push_jobs_wire import chef_auth
 from push_jobs_wire.errors import PushJobsError
+
+log = logging.getLogger("push_jobs_server.api")
 
 READ, WRITE = "read", "write"
 _GROUPS = {READ: "pushy_job_readers", WRITE: "pushy_job_writers"}
@@ -53,6 +54,8 @@ class SignedRequest:
             if not self._services.identity.has_organization(org):
                 raise Failure(404, [f"organization '{org}' does not exist."])
             found = self._services.identity.principals(org, self.claim.user_id)
+        except IdentityUnavailable as error:
+            raise _bad_gateway("key", error) from None
         except StoreUnavailable as error:
             raise unavailable(f"identities can't be read now: {error}") from None
         return self._verify(org, self._members(org, found))
@@ -93,12 +96,6 @@ class SignedRequest:
         return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
 
 
-@lru_cache(maxsize=4096)
-def load_key(pem: str) -> RSAPublicKey:
-    """A public key from its PEM text; parsing one costs more than checking a signature with it."""
-    return chef_auth.load_public_key(pem)
-
-
 def authorize(services: Services, org: str, caller: Caller, action: str) -> None:
     """Step 15: reader and writer groups (pushy-api 3.2). Raises Failure 403."""
     member = _member(services, org, _GROUPS[action], caller)
@@ -117,8 +114,16 @@ def refuse(caller: Caller) -> None:
 def _member(services: Services, org: str, group: str, caller: Caller) -> Optional[bool]:
     try:
         return services.identity.is_member(org, group, caller.kind, caller.name)
+    except IdentityUnavailable as error:
+        raise _bad_gateway("group", error) from None
     except PushJobsError as error:
         raise unavailable(f"groups can't be read now: {error}") from None
+
+
+def _bad_gateway(what: str, why: IdentityUnavailable) -> Failure:
+    """502: the Chef server did not say who this is or what he may do (pushy-api 3.1)."""
+    log.warning("no %s from the Chef server: %s", what, why)
+    return Failure(502, [f"Failed to connect to erchef to get {what}: {why}"])
 
 
 def _headers(environ: Dict[str, Any]) -> Dict[str, str]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import List, Optional, Protocol, Tuple
 
-from push_jobs_wire.errors import PushJobsError
+from push_jobs_wire.errors import PushJobsError, RemoteError
 
 
 class IdentityError(PushJobsError):
     """Raised when organizations, users, clients or groups can't be changed as asked."""
+
+
+class IdentityUnavailable(RemoteError):
+    """Raised when the server that knows the identities does not answer as it should."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,12 @@ class Group:
 class Identity(Protocol):
     """Where identities come from. Asked with every request; changes count with the next one.
 
-    Every method may raise StoreUnavailable or another PushJobsError when nobody can answer now.
+    Every method may raise StoreUnavailable, IdentityUnavailable or another PushJobsError when
+    nobody can answer now.
     """
+
+    def close(self) -> None:
+        """Release what is held open; nothing may be asked any more."""
 
     def has_organization(self, org: str) -> bool:
         """True when there is such an organization."""

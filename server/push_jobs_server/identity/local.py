@@ -50,6 +50,9 @@ class LocalIdentity:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def close(self) -> None:
+        """Do nothing: the store belongs to whoever opened it."""
+
     # What requests ask
 
     def has_organization(self, org: str) -> bool:
