@@ -28,6 +28,14 @@ LARGEST = 10 * 2**20
 """Bytes of the largest answer that is read; a group of 100,000 nodes has about 4 MB."""
 
 
+_HEADERS = {
+    "User-Agent": "push-jobs-server",
+    "Accept": "application/json",
+    # Compressed, a small answer could become a large one.
+    "Accept-Encoding": "identity",
+}
+
+
 @dataclass(frozen=True)
 class Signer:
     """Who asks: the name of a user or client of the Chef server, its key, how it signs."""
@@ -95,13 +103,10 @@ class ChefHttp:
         if patience <= 0:
             raise requests.Timeout
         line.is_new = False
-        with line.session.get(
-            url,
-            headers=self._headers(url),
-            timeout=patience,
-            verify=self._verify,
-            allow_redirects=False,
-            stream=True,
+        request = requests.Request("GET", url, headers=self._headers(url)).prepare()
+        # Not through a session: that one reads the whole body of a redirect, however large.
+        with line.adapter.send(
+            request, stream=True, timeout=patience, verify=self._verify
         ) as response:
             return Answer(response.status_code, _body(response))
 
@@ -117,8 +122,7 @@ class ChefHttp:
             # With 1 the answer about a principal has all its keys.
             server_api_version="1",
         )
-        # Compressed, a small answer could become a large one.
-        return {**headers, "Accept": "application/json", "Accept-Encoding": "identity"}
+        return {**headers, **_HEADERS}
 
 
 def _body(response: requests.Response) -> bytes:
@@ -145,11 +149,7 @@ class _Line:
         self.cut = False
         self._hold: Optional[socket.socket] = None
         self._lock = threading.Lock()
-        self.session = requests.Session()
-        self.session.trust_env = False
-        self.session.headers["User-Agent"] = "push-jobs-server"
-        for scheme in ("http://", "https://"):
-            self.session.mount(scheme, _Adapter(self))
+        self.adapter: Any = _Adapter(self)  # Any: some of its methods have no types
 
     def take(self, connected: socket.socket) -> None:
         """Hold a new connection, by a descriptor of our own: TLS takes the other one over."""
@@ -203,7 +203,7 @@ class _Line:
 
     def close(self) -> None:
         """Close the connection; the next request opens another one."""
-        self.session.close()
+        self.adapter.close()
         with self._lock:
             self._drop()
 
