@@ -142,6 +142,15 @@ def _next_steps(plan: "Plan", installed: "Installed") -> List[str]:
     scheme = "https" if values["tls.enabled"] else "http"
     # Port 0: the real one is known once the server runs.
     url = f"{scheme}://{netloc}:{values['http.port'] or 'PORT'}/organizations/{plan.org}"
+    if values["identity"] == "chef":
+        return [
+            "Next:",
+            f"  put the private key of {values['chef.user']} into {values['chef.key']} (mode 600)",
+            f"  {program} check-config",
+            f"  {program} run",
+            "Who may do what is read from the Chef server: as long as identity is chef, the "
+            f"administrator {plan.admin} is not used.",
+        ]
     key = plan.admin_key_file or f"{plan.admin}.pem"
     return [
         "Next:",

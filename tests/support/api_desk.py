@@ -19,6 +19,7 @@ from push_jobs_server.api.services import ServerFacts, Services
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.core import Engine, EngineRules
 from push_jobs_server.engine.thread import EngineThread
+from push_jobs_server.identity.base import Identity
 from push_jobs_server.identity.local import LocalIdentity
 from push_jobs_server.records import Change
 from push_jobs_server.settings import TABLE
@@ -99,11 +100,16 @@ class Reply:
 class Desk:
     """The parts of the server, and a caller's end of its API.
 
-    ``skew`` is how many seconds the server's clock is ahead.
+    ``skew`` is how many seconds the server's clock is ahead. ``source`` is where the API takes
+    identities from, instead of those in ``identity``.
     """
 
     def __init__(
-        self, url: str, settings: Mapping[str, Any], stored: Sequence[Change] = ()
+        self,
+        url: str,
+        settings: Mapping[str, Any],
+        stored: Sequence[Change] = (),
+        source: Optional[Identity] = None,
     ) -> None:
         values = TABLE.parse(settings, "test", "/")
         self.skew = 0.0
@@ -123,7 +129,12 @@ class Desk:
         )
         facts = ServerFacts("incarnation", "push.test", 10000, 10002, "PEM", "k" * 40)
         services = Services(
-            values, facts, self.store, self.identity, self.engine, lambda: time.time() + self.skew
+            values,
+            facts,
+            self.store,
+            source or self.identity,
+            self.engine,
+            lambda: time.time() + self.skew,
         )
         self.application = build(services)
         self.writer.start(self.engine.stored)
@@ -219,12 +230,17 @@ def _environ(method: str, target: str, body: bytes, headers: Mapping[str, str]) 
 
 
 @contextmanager
-def open_desk(url: str, stored: Sequence[Change] = (), **settings: Any) -> Iterator[Desk]:
+def open_desk(
+    url: str,
+    stored: Sequence[Change] = (),
+    source: Optional[Identity] = None,
+    **settings: Any,
+) -> Iterator[Desk]:
     """A desk over the database at ``url``: an empty one, or one that a desk has left.
 
     ``stored`` is written to it before the server starts.
     """
-    desk = Desk(url, settings, stored)
+    desk = Desk(url, settings, stored, source)
     try:
         yield desk
     finally:
