@@ -18,6 +18,7 @@ WRITTEN = (
     "CHANGELOG.md",
     "docs/architecture.md",
     "docs/beside-chef-server.md",
+    "docs/chef-identity.md",
     "docs/security.md",
 )
 PAGES = (*WRITTEN, *(f"docs/{name}" for name in GENERATED))

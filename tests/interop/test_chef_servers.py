@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from typing import Any, Callable, Dict, Iterator, List
 
@@ -10,8 +9,6 @@ import pytest
 from api_desk import key_of, public_pem
 from chef_servers import ChefZero, Goiardi
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from gems import gem_set
-from peer import Missing, skip
 
 from push_jobs_server.identity.base import IdentityUnavailable
 from push_jobs_server.identity.chef import ChefIdentity
@@ -166,26 +163,6 @@ def test_goiardi_is_not_taken_for_a_server_with_organizations(
         identity.has_organization("acme")
     with pytest.raises(IdentityUnavailable, match="its answer is not JSON"):
         identity.is_member("acme", "admins", "user", "alice")
-
-
-@pytest.mark.parametrize(
-    "name, program, expected",
-    [("main", "knife", "Chef Infra Client: 18"), ("ruby-client", "pushy-client", "2.100.0")],
-)
-def test_programs_of_the_gem_sets_run(name: str, program: str, expected: str) -> None:
-    try:
-        gems = gem_set(name)
-    except Missing as reason:
-        skip(reason)
-    done = subprocess.run(
-        [*gems.command(program), "--version"],
-        env=gems.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=60,
-    )
-    assert expected in done.stdout.decode()
 
 
 def _same(pem: str, name: str) -> bool:

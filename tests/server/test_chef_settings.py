@@ -172,6 +172,16 @@ def test_check_config_looks_at_the_key(run: Commands) -> None:
     assert run("check-config").code == 0
 
 
+@pytest.mark.parametrize("user", [" pushjobs", "pushjobs "])
+def test_check_config_tries_to_sign(run: Commands, user: str) -> None:
+    write_key(run, private_pem(key_of("pushjobs")))
+    file = run.data_dir / "settings.yml"
+    settings = yaml.safe_load(file.read_text())
+    settings["chef"]["user"] = user
+    file.write_text(yaml.safe_dump(settings))
+    assert "chef.user and chef.key: user id" in run("check-config").err
+
+
 def test_check_config_looks_at_the_ca(run: Commands) -> None:
     write_key(run, private_pem(key_of("pushjobs")))
     file = run.data_dir / "settings.yml"

@@ -44,6 +44,20 @@ class Signer:
     key: RSAPrivateKey
     version: str
 
+    def sign(self, target: str) -> Dict[str, str]:
+        """The headers of a GET request, of which ``target`` is the path. Raises LocalError."""
+        return chef_auth.sign(
+            method="GET",
+            target=target,
+            body=b"",
+            user_id=self.user,
+            timestamp=chef_auth.timestamp(time.time()),
+            private_key=self.key,
+            version=self.version,
+            # With 1 the answer about a principal has all its keys.
+            server_api_version="1",
+        )
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -103,26 +117,13 @@ class ChefHttp:
         if patience <= 0:
             raise requests.Timeout
         line.is_new = False
-        request = requests.Request("GET", url, headers=self._headers(url)).prepare()
+        headers = {**self._signer.sign(urlsplit(url).path), **_HEADERS}
+        request = requests.Request("GET", url, headers=headers).prepare()
         # Not through a session: that one reads the whole body of a redirect, however large.
         with line.adapter.send(
             request, stream=True, timeout=patience, verify=self._verify
         ) as response:
             return Answer(response.status_code, _body(response))
-
-    def _headers(self, url: str) -> Dict[str, str]:
-        headers = chef_auth.sign(
-            method="GET",
-            target=urlsplit(url).path,
-            body=b"",
-            user_id=self._signer.user,
-            timestamp=chef_auth.timestamp(time.time()),
-            private_key=self._signer.key,
-            version=self._signer.version,
-            # With 1 the answer about a principal has all its keys.
-            server_api_version="1",
-        )
-        return {**headers, **_HEADERS}
 
 
 def _body(response: requests.Response) -> bytes:

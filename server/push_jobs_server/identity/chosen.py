@@ -43,6 +43,7 @@ def open_chef(settings: Mapping[str, Any]) -> ChefIdentity:
     signer = Signer(
         settings["chef.user"], _key(Path(settings["chef.key"])), settings["chef.sign_version"]
     )
+    _try(signer)
     return ChefIdentity(
         ChefHttp(signer, ca),
         Places(settings["chef.url"], settings["chef.organizations"]),
@@ -59,6 +60,14 @@ def _key(path: Path) -> Any:
         raise IdentityError(f"chef.key: {error}") from None
     except LocalError as error:
         raise IdentityError(f"chef.key: {path}: {error}") from None
+
+
+def _try(signer: Signer) -> None:
+    """Sign once now: a name or key that can't would otherwise be noticed with each request."""
+    try:
+        signer.sign("/")
+    except LocalError as error:
+        raise IdentityError(f"chef.user and chef.key: {error}") from None
 
 
 def _check_ca(path: Path) -> None:
