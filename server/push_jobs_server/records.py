@@ -7,7 +7,7 @@ Times are seconds since the epoch (float, UTC) unless a name says otherwise.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Mapping, Optional, Tuple, Union
+from typing import Any, Mapping, Optional, Tuple, Union
 
 from push_jobs_wire.states import CancelEffect, JobStatus, NodeStatus
 
@@ -30,6 +30,8 @@ class JobRequest:
     capture: bool = False
     request_key: Optional[str] = None
     """Identifies the signed request: the same key again means the same job."""
+    address: Optional[str] = None
+    """Where the request came from; for the audit row alone, not stored with the job."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,58 @@ class JobRecord:
     run_deadline: Optional[float] = None
     nodes: Mapping[str, JobNode] = field(default_factory=dict)
     cancels: Tuple[Cancel, ...] = ()
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs of an organization are asked for; None means any. The newest come first.
+
+    Args:
+        statuses: one of them.
+        id_start: how the id begins.
+        node: a node that takes part.
+        since: not created before.
+        until: created before.
+        before: creation time and id of a job; only jobs older than it.
+        limit: at most so many.
+    """
+
+    statuses: Tuple[JobStatus, ...] = ()
+    id_start: Optional[str] = None
+    node: Optional[str] = None
+    command: Optional[str] = None
+    requestor: Optional[str] = None
+    since: Optional[float] = None
+    until: Optional[float] = None
+    before: Optional[Tuple[float, str]] = None
+    limit: int = 100
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """Who asked for what, where, and what became of it.
+
+    Args:
+        id: 32 hex digits that sort by time.
+        actor: who; the name that was claimed when ``actor_kind`` is None.
+        actor_kind: ``user`` or ``client``, proven by signature; ``operator`` at the server's own
+            command line; ``server`` for what the server does by itself.
+        address: where the request came from.
+        target: the job, node, user, ... that it was about.
+        result: ``done`` or ``refused``.
+        details: fit for JSON; never the value of a variable, never a file's content.
+    """
+
+    id: str
+    at: float
+    org: Optional[str]
+    actor: Optional[str]
+    actor_kind: Optional[str]
+    address: Optional[str]
+    action: str
+    target: Optional[str]
+    result: str
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -165,6 +219,13 @@ class SessionKeyStored:
     key: bytes
 
 
+@dataclass(frozen=True)
+class Audited:
+    """A row for the audit trail; goes into the transaction of what it tells about."""
+
+    entry: AuditEntry
+
+
 Change = Union[
     JobCreated,
     JobChanged,
@@ -174,6 +235,7 @@ Change = Union[
     CancelStored,
     GrantStored,
     SessionKeyStored,
+    Audited,
 ]
 
 

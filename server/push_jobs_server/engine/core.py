@@ -12,6 +12,7 @@ import heapq
 from dataclasses import dataclass, field
 from typing import Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
+from push_jobs_server.audit import job_started
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.cancels import Cancels
 from push_jobs_server.engine.dialogue import Dialogue
@@ -20,6 +21,7 @@ from push_jobs_server.engine.job import JobMachine, Report
 from push_jobs_server.engine.node import HealthRules, NodeKey
 from push_jobs_server.engine.roster import Frames, Roster
 from push_jobs_server.records import (
+    Audited,
     Change,
     EngineStatus,
     Grant,
@@ -272,7 +274,7 @@ class Engine:
 
         asked_at = self.now
         batch = self.batch(job_id)
-        batch.changes.append(JobCreated(record))
+        batch.changes += [JobCreated(record), Audited(job_started(record))]
         batch.after.append(begin)
         batch.failed.append(settled)
 

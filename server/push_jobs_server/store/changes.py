@@ -16,6 +16,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from push_jobs_server.records import (
     CancelStored,
+    Audited,
+    AuditEntry,
     Change,
     Grant,
     GrantStored,
@@ -30,6 +32,7 @@ from push_jobs_server.records import (
 )
 from push_jobs_server.store.node_statements import ManyRows, PackedRows, Row, Statement
 from push_jobs_server.store.tables import (
+    audit,
     grants,
     job_cancels,
     job_inputs,
@@ -71,6 +74,7 @@ class Statements:
         self.add_grant = _replace(insert, grants)
         self.drop_grants = _drop_grants()
         self.add_session_key = _replace(insert, session_keys)
+        self.add_audit = insert(audit).on_conflict_do_nothing(index_elements=["id"])
 
 
 def _not_that_status() -> Any:
@@ -122,6 +126,7 @@ class ChangeSet:
         self._cancels: List[CancelStored] = []
         self._grants: Dict[str, Grant] = {}
         self._keys: Dict[Tuple[str, str], bytes] = {}
+        self._audit: List[AuditEntry] = []
         for change in changes:
             self._take(change)
 
@@ -140,6 +145,8 @@ class ChangeSet:
             self._cancels.append(change)
         elif isinstance(change, GrantStored):
             self._grants[change.grant.curve_key] = change.grant
+        elif isinstance(change, Audited):
+            self._audit.append(change.entry)
         else:
             self._keys[change.org, change.node] = change.key
 
@@ -176,6 +183,12 @@ class ChangeSet:
         yield statements.add_session_key, [
             {"org": org, "node": node, "key": key} for (org, node), key in self._keys.items()
         ]
+        yield statements.add_audit, [audit_row(entry) for entry in self._audit]
+
+
+def audit_row(entry: AuditEntry) -> Row:
+    """A row of ``audit``; the details' JSON is ASCII, so that every database takes it."""
+    return {**vars(entry), "details": json.dumps(dict(entry.details))}
 
 
 def _job_row(job: JobRecord) -> Row:

@@ -157,6 +157,8 @@ _PRAGMAS = {
         # a power cut would take back jobs and results that were answered and confirmed.
         "synchronous = FULL",
         "foreign_keys = ON",
+        # Values of variables and files of a job that was purged are not left in free pages.
+        "secure_delete = ON",
     ],
 }
 

@@ -12,10 +12,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.engine import Connection
 
-from push_jobs_server.records import Change, Grant, JobNode, JobRecord
+from push_jobs_server.records import Change, Grant, JobFilter, JobNode, JobRecord
 from push_jobs_server.store import schema
 from push_jobs_server.store.changes import ChangeSet, Statements
 from push_jobs_server.store.connections import Connections
+from push_jobs_server.store.history import JOBS, LISTED, page
 from push_jobs_server.store.rows import job_node, job_record
 from push_jobs_server.store.tables import (
     grants,
@@ -29,15 +30,13 @@ from push_jobs_server.store.tables import (
 )
 from push_jobs_wire.states import FINAL_JOB, JobStatus
 
-_LISTED = (*jobs.c, job_inputs.c.env, job_inputs.c.file_kind)
-_JOBS = jobs.outerjoin(job_inputs, job_inputs.c.job_id == jobs.c.id)
 _LIST = (
-    select(*_LISTED)
-    .select_from(_JOBS)
+    select(*LISTED)
+    .select_from(JOBS)
     .where(jobs.c.org == bindparam("org"))
     .order_by(jobs.c.created_at, jobs.c.id)
 )
-_FULL = select(*_LISTED, job_inputs.c.file_content).select_from(_JOBS)
+_FULL = select(*LISTED, job_inputs.c.file_content).select_from(JOBS)
 _ONE = _FULL.where(jobs.c.id == bindparam("id"), jobs.c.org == bindparam("org"))
 _OPEN = [status.value for status in JobStatus if status not in FINAL_JOB]
 _UNFINISHED = _FULL.where(jobs.c.status.in_(_OPEN)).order_by(jobs.c.created_at, jobs.c.id)
@@ -125,6 +124,12 @@ class Store:
         """
         with self.reading() as connection:
             rows = _rows(connection, _LIST, {"org": org})
+        return [job_record(row, None, {}) for row in rows]
+
+    def find_jobs(self, org: str, asked: JobFilter) -> List[JobRecord]:
+        """The jobs of an organization that are asked for, newest first, without large parts."""
+        with self.reading() as connection:
+            rows = _rows(connection, page(org, asked), {})
         return [job_record(row, None, {}) for row in rows]
 
     def job(self, org: str, job_id: str) -> Optional[JobRecord]:

@@ -24,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """The revision that this program needs; revisions are numbers, so that older and newer show."""
 
 metadata = MetaData(
@@ -59,7 +59,12 @@ jobs = Table(
     Column("run_deadline", Float),
     UniqueConstraint("org", "request_key"),
     Index(None, "org", "created_at", "id"),
-    Index(None, "status"),
+    # One for each filter of lists, and each in the order of lists. There is none for nodes: it
+    # would cost one more page for each node of each new job. The key of ``job_nodes`` tells whether
+    # a node is in a job, so jobs are looked through in their order.
+    Index("jobs_status_org_created_at_id", "status", "org", "created_at", "id"),
+    Index("jobs_org_command_created_at_id", "org", "command", "created_at", "id"),
+    Index("jobs_org_requestor_created_at_id", "org", "requestor", "created_at", "id"),
 )
 
 # Apart from ``jobs``, so that lists don't read large files. The kind comes before the content:
@@ -128,6 +133,27 @@ job_cancels = Table(
     Column("nodes", Text, nullable=False),
     Column("grace", Float),
     Column("reason", Text),
+# Who asked for what. Ids begin with the time, so the key is the order of time and rows are added at
+# its end only. Nothing refers to jobs: rows outlive them.
+audit = Table(
+    "audit",
+    Column("id", String(32), primary_key=True),
+    Column("org", Text),
+    Column("actor", Text),
+    Column("actor_kind", Text),
+    Column("address", Text),
+    Column("action", Text, nullable=False),
+    Column("target", Text),
+    Column("result", Text, nullable=False),
+    Column("details", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+# Refusals have a limit of their own; rows of jobs need not be in an index for that.
+Index(
+    "audit_refused",
+    audit.c.id,
+    sqlite_where=audit.c.result == "refused",
+    postgresql_where=audit.c.result == "refused",
 )
 
 # Nodes' sessions

@@ -66,7 +66,10 @@ class Writer:
         self._thread.start()
 
     def submit(self, token: Hashable, changes: Sequence[Change]) -> None:
-        """Take changes that belong together; never waits. Raises StoreError after ``close``."""
+        """Take changes that belong together; never waits. Raises StoreError after ``close``.
+
+        Nobody hears of the token None.
+        """
         with self._news:
             if self._closing:
                 raise StoreError("the store is closed: the server is stopping")
@@ -171,9 +174,13 @@ class Writer:
 
     def _finish(self, count: int, error: Optional[StoreError]) -> None:
         with self._news:
-            tokens = [self._queue.popleft()[0] for _ in range(count)]
+            taken = [self._queue.popleft()[0] for _ in range(count)]
             self.behind = len(self._queue) > self._capacity
+        tokens = [token for token in taken if token is not None]
+        if not tokens and error is not None:
+            log.error("a change could not be stored: %s", error)
         try:
-            self._done(tokens, error)
+            if tokens:
+                self._done(tokens, error)
         except Exception:
             log.exception("defect in what hears of commits")
