@@ -10,18 +10,19 @@ import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from push_jobs_server.api.refusals import RefusalLog
 from push_jobs_server.api.services import ServerFacts, Services
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.core import Engine, EngineRules
 from push_jobs_server.engine.thread import EngineThread
 from push_jobs_server.identity.base import Identity
 from push_jobs_server.identity.local import LocalIdentity
-from push_jobs_server.records import Change
+from push_jobs_server.records import Change, SessionKeyStored
 from push_jobs_server.settings import TABLE
 from push_jobs_server.store import Store
 from push_jobs_server.store.writer import Writer
@@ -128,13 +129,16 @@ class Desk:
             engine, self.transport, self.writer, lambda body: b"signed", 10.0
         )
         facts = ServerFacts("incarnation", "push.test", 10000, 10002, "PEM", "k" * 40)
+        clock = self._now
+        self.refusals = RefusalLog(self.writer, values["trusted_proxies"], clock)
         services = Services(
             values,
             facts,
             self.store,
             source or self.identity,
             self.engine,
-            lambda: time.time() + self.skew,
+            clock,
+            self.refusals,
         )
         self.application = build(services)
         self.writer.start(self.engine.stored)
@@ -153,12 +157,25 @@ class Desk:
             identity.add_to_group(org, "admins", "user", "alice")
         identity.create_client("acme", "web01", public_pem("web01"))
 
+    def _now(self) -> float:
+        return time.time() + self.skew
+
     def close(self) -> None:
         """Stop the threads and close the database."""
         self.engine.stop()
         self.engine.join(10)
         assert self.writer.close(10)
         self.store.close()
+
+    def wait_for_writer(self) -> None:
+        """Wait until everything that was given to the writer is stored."""
+
+        def request(engine: Engine, answer: Callable[[object], None]) -> None:
+            batch = engine.batch("wait")
+            batch.changes.append(SessionKeyStored("acme", "nobody", b""))
+            batch.after.append(lambda: answer(None))
+
+        self.engine.ask(request)
 
     def get(self, target: str, user: str = "alice", **options: Any) -> Reply:
         """A signed GET; see ``call``."""

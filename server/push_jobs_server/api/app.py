@@ -46,6 +46,7 @@ def build(services: Services) -> Wsgi:
         ("POST", _ORG + "/jobs", jobs.start, JSON),
         ("GET", _ORG + "/jobs", jobs.list, JSON),
         ("GET", _ORG + "/jobs/<job>", jobs.show, JSON),
+        ("GET", _ORG + "/v1/jobs", jobs.page, JSON),
         ("GET", _ORG + "/v1/jobs/<job>", jobs.detail, JSON),
         ("POST", _ORG + "/v1/jobs/<job>/cancel", Cancels(services).cancel, JSON),
         ("GET", _ORG + "/node_states", nodes.list, JSON),
@@ -55,7 +56,7 @@ def build(services: Services) -> Wsgi:
         path = f"{_ORG}/jobs/<job>/output/<node>/{channel}"
         routes.append(("GET", path, jobs.output, "application/octet-stream"))
     for method, path, handler, kind in routes:
-        app.route(path, method=method, callback=_endpoint(handler, method, kind))
+        app.route(path, method=method, callback=_endpoint(services, handler, method, kind))
     return _with_raw_path(app)
 
 
@@ -68,7 +69,7 @@ def _with_raw_path(app: bottle.Bottle) -> Wsgi:
     return call
 
 
-def _endpoint(handler: Handler, method: str, kind: str) -> Handler:
+def _endpoint(services: Services, handler: Handler, method: str, kind: str) -> Handler:
     """Wrap a handler: exact method, decoded segments, Accept, answers and errors."""
 
     def call(**pieces: str) -> Any:
@@ -82,6 +83,8 @@ def _endpoint(handler: Handler, method: str, kind: str) -> Handler:
         except UnicodeDecodeError:
             raise bottle.HTTPError(404) from None
         except Failure as failure:
+            if services.refusals is not None:
+                services.refusals.take(environ, pieces.get("org"), failure)
             return _failure(failure)
         except StoreUnavailable as error:
             return _failure(unavailable(f"the database can't be used now: {error}"))

@@ -47,6 +47,13 @@ def job_with_nodes(job: JobRecord, include_file: bool) -> Dict[str, Any]:
 
 def job_detail(job: JobRecord) -> Dict[str, Any]:
     """Everything about a job but the file's content: our own representation (v1/jobs/ID)."""
+    nodes = [_node_detail(name, job.nodes[name]) for name in sorted(job.nodes)]
+    cancels = [_cancel(each) for each in job.cancels]
+    return {**job_summary(job), "cancels": cancels, "nodes": nodes}
+
+
+def job_summary(job: JobRecord) -> Dict[str, Any]:
+    """The same without nodes, as our own list shows it (v1/jobs)."""
     asked = job.request
     return {
         "id": job.id,
@@ -65,8 +72,6 @@ def job_detail(job: JobRecord) -> Dict[str, Any]:
         "dir": asked.dir,
         "env": None if asked.env is None else dict(asked.env),
         "file_specified": asked.file is not None,
-        "cancels": [_cancel(each) for each in job.cancels],
-        "nodes": [_node_detail(name, job.nodes[name]) for name in sorted(job.nodes)],
     }
 
 

@@ -12,7 +12,9 @@ import logging
 import socket
 from typing import Any, Dict, List, Optional
 
+from push_jobs_server.api.refusals import REQUEST
 from push_jobs_server.api.services import Caller, Failure, Services, unavailable
+from push_jobs_server.api.urls import client_address
 from push_jobs_server.identity.base import IdentityUnavailable, Principal
 from push_jobs_server.keys import load_key
 from push_jobs_server.store import StoreUnavailable
@@ -34,6 +36,10 @@ class SignedRequest:
 
     def __init__(self, services: Services, environ: Dict[str, Any]) -> None:
         self._services = services
+        self._environ = environ
+        self.caller: Optional[Caller] = None
+        """Who made the request, once that is proven."""
+        environ[REQUEST] = self
         self.method = str(environ["REQUEST_METHOD"])
         self.target = str(environ["REQUEST_URI"])
         headers = _headers(environ)
@@ -85,7 +91,14 @@ class SignedRequest:
         except chef_auth.AuthError as error:
             raise Failure(error.status, error.error, _SIGN) from None
         chosen = members[index]
-        return Caller(chosen.name, chosen.kind, chosen.public_key, self._request_key(org))
+        self.caller = Caller(
+            chosen.name,
+            chosen.kind,
+            chosen.public_key,
+            self._request_key(org),
+            client_address(self._environ, self._services.settings["trusted_proxies"]),
+        )
+        return self.caller
 
     def _request_key(self, org: str) -> str:
         """What a repeated request has in common with the first, however its headers are written."""

@@ -1,27 +1,29 @@
-"""Starting jobs and looking at them (pushy-api 4.3 to 4.6), and our detailed view of one."""
+"""Starting jobs and looking at them (pushy-api 4.3 to 4.6), and our detailed views of them."""
 
 from __future__ import annotations
 
 import uuid
-from typing import Any, Dict, List, Optional
+from dataclasses import replace
+from typing import Any, Dict, List, Optional, Tuple
 from urllib.parse import parse_qs
 
 import bottle
 
-from push_jobs_server.api.documents import job_detail, job_document, job_with_nodes
+from push_jobs_server.api.documents import job_detail, job_document, job_summary, job_with_nodes
 from push_jobs_server.api.gate import READ, WRITE, SignedRequest, authorize
 from push_jobs_server.api.job_body import read_job
+from push_jobs_server.api.job_query import cursor_after, read_query, with_cursor
 from push_jobs_server.api.services import Caller, Failure, Services, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.api.urls import base_url
-from push_jobs_server.records import Busy, JobRecord, JobRequest
+from push_jobs_server.records import Busy, JobFilter, JobRecord, JobRequest
 from push_jobs_server.store import StoreError, StoreUnavailable
 
 _NO_SUCH_JOB = "there is no such job in this organization"
 
 
 class Jobs:
-    """``jobs``, ``jobs/ID``, their output, and ``v1/jobs/ID``."""
+    """``jobs``, ``jobs/ID``, their output, ``v1/jobs`` and ``v1/jobs/ID``."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -63,6 +65,7 @@ class Jobs:
             file=body.file,
             capture=body.capture,
             request_key=caller.request_key,
+            address=caller.address,
         )
 
     def _submit(self, asked: JobRequest) -> str:
@@ -91,14 +94,39 @@ class Jobs:
             raise unavailable(str(error)) from None
 
     def list(self, environ: Dict[str, Any], accept: Accepts, org: str) -> List[Dict[str, Any]]:
-        """All jobs of the organization, newest last."""
+        """All jobs of the organization, newest last; with a query of ours a page, newest first."""
         self._admit(environ, accept, org)
-        return [job_document(job) for job in self._services.store.jobs(org)]
+        asked = read_query(_query(environ))
+        if asked is None:
+            return [job_document(job) for job in self._services.store.jobs(org)]
+        return [job_document(job) for job in self._page(environ, org, asked)[0]]
+
+    def page(self, environ: Dict[str, Any], accept: Accepts, org: str) -> Dict[str, Any]:
+        """A page of jobs with who started them, newest first, and what leads to the next page."""
+        self._admit(environ, accept, org)
+        asked = read_query(_query(environ)) or JobFilter()
+        found, cursor = self._page(environ, org, asked)
+        return {"jobs": [job_summary(job) for job in found], "next": cursor}
+
+    def _page(
+        self, environ: Dict[str, Any], org: str, asked: JobFilter
+    ) -> Tuple[List[JobRecord], Optional[str]]:
+        """A page and the cursor of the next one, which a Link header names, too."""
+        found = self._services.store.find_jobs(org, replace(asked, limit=asked.limit + 1))
+        if len(found) <= asked.limit:
+            return found, None
+        found = found[: asked.limit]
+        cursor = cursor_after(found[-1])
+        base = base_url(environ, self._services.settings["trusted_proxies"])
+        path = str(environ["REQUEST_URI"]).split("?", 1)[0]
+        url = f"{base}{path}?{with_cursor(_query(environ), cursor)}"
+        bottle.response.set_header("Link", f'<{url}>; rel="next"')
+        return found, cursor
 
     def show(self, environ: Dict[str, Any], accept: Accepts, org: str, job: str) -> Dict[str, Any]:
         """A job with its nodes by status, as old clients know it."""
         self._admit(environ, accept, org)
-        query = parse_qs(str(environ.get("QUERY_STRING", "")))
+        query = parse_qs(_query(environ))
         return job_with_nodes(self._job(org, job), query.get("include_file") == ["true"])
 
     def detail(
@@ -129,3 +157,7 @@ class Jobs:
         if job is None:
             raise Failure(404, [_NO_SUCH_JOB])
         return job
+
+
+def _query(environ: Dict[str, Any]) -> str:
+    return str(environ.get("QUERY_STRING", ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Protocol, Union
 
 from push_jobs_server.engine.thread import EngineThread
 from push_jobs_server.identity.base import Identity
@@ -25,6 +25,13 @@ class ServerFacts:
     ca: str = ""
 
 
+class RefusalTaker(Protocol):
+    """Hears of requests that were refused."""
+
+    def take(self, environ: Dict[str, Any], org: Optional[str], failure: Failure) -> None:
+        """Record that a request was answered with ``failure``, if that was a refusal."""
+
+
 @dataclass(frozen=True)
 class Services:
     """The parts of a running server that routes may use; ``clock`` gives the wall clock."""
@@ -35,6 +42,7 @@ class Services:
     identity: Identity
     engine: EngineThread
     clock: Callable[[], float] = time.time
+    refusals: Optional[RefusalTaker] = None
 
 
 class Failure(Exception):
@@ -69,3 +77,4 @@ class Caller:
     kind: str
     public_key: str
     request_key: str = field(repr=False, default="")
+    address: Optional[str] = None

@@ -1,4 +1,5 @@
-"""The absolute URL of a job, as clients behind a proxy have to see it (pushy-api 1.7). Pure."""
+"""What a proxy in front of us changes: the absolute URL of a job, as its clients have to see it
+(pushy-api 1.7), and the address of a client. Pure."""
 
 from __future__ import annotations
 
@@ -18,6 +19,26 @@ def base_url(environ: Dict[str, Any], trusted_proxies: Sequence[str]) -> str:
         if host.endswith(port):
             host = host[: -len(port)]
     return f"{scheme}://{host}"
+
+
+def client_address(environ: Dict[str, Any], trusted_proxies: Sequence[str]) -> str:
+    """Who sent the request: of the hops that trusted proxies name, the last one not trusted."""
+    address = str(environ.get("REMOTE_ADDR", ""))
+    hops = str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",")
+    while hops and _trusted(address, trusted_proxies):
+        hop = hops.pop().strip()
+        if not _is_address(hop):
+            break
+        address = hop
+    return address
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _trusted(peer: str, proxies: Sequence[str]) -> bool:
