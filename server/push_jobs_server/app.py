@@ -24,11 +24,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from push_jobs_server import data, layout
 from push_jobs_server.api.app import build
+from push_jobs_server.api.refusals import RefusalLog
 from push_jobs_server.api.services import ServerFacts, Services
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.core import Engine, EngineRules
 from push_jobs_server.engine.node import HealthRules
 from push_jobs_server.engine.thread import EngineThread
+from push_jobs_server.housekeeping import Housekeeper
 from push_jobs_server.http import HttpServer
 from push_jobs_server.identity.chosen import open_identity
 from push_jobs_server.logs import set_up_logging
@@ -120,7 +122,16 @@ class Server:
             _read_ca(settings),
         )
         self._identity = open_identity(settings, self.store)
-        services = Services(settings, self.facts, self.store, self._identity, self._engine)
+        self._refusals = RefusalLog(self._writer, settings["trusted_proxies"], time.time)
+        self._housekeeper = Housekeeper(self.store, settings, self._refusals.flush)
+        services = Services(
+            settings,
+            self.facts,
+            self.store,
+            self._identity,
+            self._engine,
+            refusals=self._refusals,
+        )
         self._http = _http_server(settings, build(services))
         self._http_thread = threading.Thread(target=self._http.serve, name="http", daemon=True)
 
@@ -130,6 +141,7 @@ class Server:
         self._writer.start(self._engine.stored)
         self._engine.start()
         self._http_thread.start()
+        self._housekeeper.start()
         scheme = "https" if self._settings["tls.enabled"] else "http"
         url = f"{scheme}://{_reachable(str(self._settings['http.host']))}:{port}"
         try:
@@ -152,6 +164,8 @@ class Server:
         """Stop in order; whatever the engine gave to the writer is stored."""
         log.info("stopping")
         self._http.stop()
+        self._housekeeper.stop()
+        self._refusals.flush(force=True)
         self._engine.stop()
         self._engine.join(5.0)
         if not self._writer.close(_DRAIN):

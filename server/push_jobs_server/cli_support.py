@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Seque
 import click
 
 from push_jobs_server import settings
+from push_jobs_server.operators import operator_name
 from push_jobs_wire.errors import LocalError
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def open_identity(context: click.Context) -> Iterator["LocalIdentity"]:
         )
     store = Store(values["database.url"])
     try:
-        yield LocalIdentity(store)
+        yield LocalIdentity(store, operator_name())
     finally:
         store.close()
 

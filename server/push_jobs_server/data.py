@@ -22,6 +22,7 @@ from push_jobs_server import authority, settings
 from push_jobs_server.identity.local import LocalIdentity
 from push_jobs_server.keys import new_key_pair
 from push_jobs_server.layout import CA_KEY, CURVE_KEYS, RUN, SIGNING_KEY
+from push_jobs_server.operators import operator_name
 from push_jobs_server.private_files import FileError, read, write_new
 from push_jobs_server.store import Store
 from push_jobs_wire.chef_auth import load_private_key
@@ -212,7 +213,7 @@ def _fill_database(plan: Plan, url: str) -> Optional[bytes]:
     Store.migrate(url)
     keys = new_key_pair()
     with closing(Store(url)) as store, ExitStack() as undo:
-        _make_identities(plan, LocalIdentity(store), keys.public, undo)
+        _make_identities(plan, LocalIdentity(store, operator_name()), keys.public, undo)
         if plan.admin_key_file is not None:
             write_new(plan.admin_key_file, keys.private)
         undo.pop_all()

@@ -5,16 +5,21 @@ Private keys never come here. Each change is one transaction and counts with the
 
 from __future__ import annotations
 
+import time
+import uuid
 from typing import Dict, List, Optional, Tuple
 
 from sqlalchemy import Table, delete, insert, select
 from sqlalchemy.engine import Connection
 
+from push_jobs_server import audit
 from push_jobs_server.identity import queries
 from push_jobs_server.identity.base import Group, IdentityError, Principal
 from push_jobs_server.identity.names import check_name, check_organization, check_text
 from push_jobs_server.identity.rows import add, equal, exists, need, need_org, pairs, remove
 from push_jobs_server.store import Store
+from push_jobs_server.store.changes import audit_row
+from push_jobs_server.store.tables import audit as audit_table
 from push_jobs_server.store.tables import (
     client_keys,
     clients,
@@ -45,10 +50,15 @@ class LocalIdentity:
 
     All changes raise IdentityError when something exists already, doesn't exist, or has a name or
     key that can't be used.
+
+    Args:
+        store: the database.
+        operator: who makes changes, for the audit trail; a row goes with each change.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, operator: Optional[str] = None) -> None:
         self._store = store
+        self._operator = operator
 
     def close(self) -> None:
         """Do nothing: the store belongs to whoever opened it."""
@@ -82,6 +92,7 @@ class LocalIdentity:
         with self._store.writing() as db:
             add(db, organizations, f"organization '{name}'", {"full_name": full_name}, name=name)
             add(db, org_groups, "group 'admins'", org=name, name="admins")
+            self._note(db, "org.create", name, name)
 
     def delete_org(self, name: str, force: bool = False) -> None:
         """Remove an organization, its clients and groups; its jobs only with ``force``."""
@@ -93,6 +104,7 @@ class LocalIdentity:
             remove(db, organizations, f"organization '{name}'", name=name)
             for table in (jobs, grants, session_keys):
                 db.execute(delete(table).where(table.c.org == name))
+            self._note(db, "org.delete", name, name, forced=force)
 
     def orgs(self) -> Dict[str, str]:
         """Full names by name, in alphabetical order."""
@@ -105,12 +117,14 @@ class LocalIdentity:
             need_org(db, org)
             need(db, users, f"user '{user}'", name=user)
             add(db, org_users, f"user '{user}' in organization '{org}'", org=org, name=user)
+            self._note(db, "org.add-user", org, user)
 
     def remove_user_from_org(self, org: str, user: str) -> None:
         """Take a user out of an organization and all its groups."""
         with self._store.writing() as db:
             need_org(db, org)
             remove(db, org_users, f"user '{user}' in organization '{org}'", org=org, name=user)
+            self._note(db, "org.remove-user", org, user)
 
     def org_users(self, org: str) -> List[str]:
         """The users of an organization."""
@@ -126,11 +140,13 @@ class LocalIdentity:
             add(db, users, f"user '{name}'", name=name)
             row = {"owner": name, "key_name": FIRST_KEY, "public_key": public_key}
             db.execute(insert(user_keys), row)
+            self._note(db, "user.create", None, name)
 
     def delete_user(self, name: str) -> None:
         """Remove a user everywhere."""
         with self._store.writing() as db:
             remove(db, users, f"user '{name}'", name=name)
+            self._note(db, "user.delete", None, name)
 
     def users(self) -> List[str]:
         """All users, whether in an organization or not."""
@@ -153,6 +169,7 @@ class LocalIdentity:
             add(db, clients, _client(org, name), org=org, name=name)
             row = {"org": org, "owner": name, "key_name": FIRST_KEY, "public_key": public_key}
             db.execute(insert(client_keys), row)
+            self._note(db, "client.create", org, name)
 
     def delete_client(self, org: str, name: str) -> None:
         """Remove a client, and what lets the node of its name connect."""
@@ -161,6 +178,7 @@ class LocalIdentity:
             remove(db, clients, _client(org, name), org=org, name=name)
             for table in (grants, session_keys):
                 db.execute(delete(table).where(table.c.org == org, table.c.node == name))
+            self._note(db, "client.delete", org, name)
 
     def clients(self, org: str) -> List[str]:
         """The clients of an organization."""
@@ -178,12 +196,14 @@ class LocalIdentity:
             table, owner, what = _owner(db, kind, org, name)
             what = f"key '{key_name}' of {what}"
             add(db, table, what, {"public_key": public_key}, key_name=key_name, **owner)
+            self._note(db, f"{kind}.add-key", org, name, key=key_name)
 
     def remove_key(self, kind: str, org: Optional[str], name: str, key_name: str) -> None:
         """Take a key away; requests signed with it fail from now on."""
         with self._store.writing() as db:
             table, owner, what = _owner(db, kind, org, name)
             remove(db, table, f"key '{key_name}' of {what}", key_name=key_name, **owner)
+            self._note(db, f"{kind}.remove-key", org, name, key=key_name)
 
     def keys(self, kind: str, org: Optional[str], name: str) -> Dict[str, str]:
         """The public keys of a user (``org`` is None) or client, by name of the key."""
@@ -200,12 +220,14 @@ class LocalIdentity:
         with self._store.writing() as db:
             need_org(db, org)
             add(db, org_groups, _group(org, name), org=org, name=name)
+            self._note(db, "group.create", org, name)
 
     def delete_group(self, org: str, name: str) -> None:
         """Remove a group, also from the groups that it is in; its members stay."""
         with self._store.writing() as db:
             need_org(db, org)
             remove(db, org_groups, _group(org, name), org=org, name=name)
+            self._note(db, "group.delete", org, name)
 
     def groups(self, org: str) -> List[str]:
         """The groups of an organization."""
@@ -226,12 +248,32 @@ class LocalIdentity:
             here = f"{kind} '{name}' in organization '{org}'"
             need(db, _ACTORS[kind], here, org=org, name=name)
             add(db, table, what, org=org, group_name=group, member=name)
+            self._note(db, "group.add", org, group, kind=kind, member=name)
 
     def remove_from_group(self, org: str, group: str, kind: str, name: str) -> None:
         """Take a user, client or group out of a group."""
         with self._store.writing() as db:
             table, what = _membership(db, org, group, kind, name)
             remove(db, table, what, org=org, group_name=group, member=name)
+            self._note(db, "group.remove", org, group, kind=kind, member=name)
+
+    def _note(
+        self, db: Connection, action: str, org: Optional[str], target: str, **details: object
+    ) -> None:
+        """Leave a row in the audit trail, in the transaction of the change."""
+        if self._operator is not None:
+            entry = audit.made(
+                time.time(),
+                uuid.uuid4().hex,
+                action,
+                org=org,
+                actor=self._operator,
+                actor_kind=audit.OPERATOR,
+                address=audit.LOCAL,
+                target=target,
+                details=details,
+            )
+            db.execute(insert(audit_table), audit_row(entry))
 
     def _names(self, table: Table, org: str) -> List[str]:
         with self._store.reading() as db:
