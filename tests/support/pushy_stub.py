@@ -15,13 +15,11 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Type
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from stub_certificates import pem_of, tls_context, user_key, write_private
 
@@ -263,8 +261,8 @@ class _Handler(BaseHTTPRequestHandler):
         if parts == ["jobs"] and self.command == "POST":
             job_id = stub.create(json.loads(body))
             return _json(201, {"uri": f"{stub.url}/pushy/jobs/{job_id}"})
-        if parts == ["jobs"]:
-            return _json(200, [_summary(job) for job in stub.jobs])
+        if parts == ["v1", "jobs"]:
+            return self._page()
         if parts[:2] == ["v1", "jobs"] and self.command == "POST":
             answer = stub.cancel(parts[2], json.loads(body))
             return _json(404, {"error": ["no such job"]}) if answer is None else _json(200, answer)
@@ -276,6 +274,17 @@ class _Handler(BaseHTTPRequestHandler):
         if re.search("/output/", path):
             return self._output(parts[3], parts[4])
         return _json(404, {"error": ["not found"]})
+
+    def _page(self) -> Answer:
+        """The jobs by id and limit; other filters are for the real server to apply."""
+        asked = parse_qs(urlsplit(self.path).query)
+        start, limit = asked.get("id", [""])[0], int(asked["limit"][0])
+        end = int(asked.get("cursor", [str(len(self.server.stub.jobs))])[0])
+        newest_first = list(enumerate(self.server.stub.jobs))[:end][::-1]
+        found = [(at, job) for at, job in newest_first if job["id"].startswith(start)]
+        following = str(found[limit - 1][0]) if len(found) > limit else None
+        jobs = [{key: job[key] for key in job if key != "nodes"} for _, job in found[:limit]]
+        return _json(200, {"jobs": jobs, "next": following})
 
     def _nodes(self, names: List[str]) -> Answer:
         nodes = self.server.stub.nodes
@@ -344,12 +353,3 @@ def _new_job(job_id: str, body: Record) -> Record:
         "file_specified": "file" in body,
         "nodes": [{"name": name, **NOT_STARTED} for name in sorted(body["nodes"])],
     }
-
-
-def _summary(job: Record) -> Record:
-    moment = format_datetime(datetime(2024, 5, 14, 9, 26, 53, tzinfo=timezone.utc), usegmt=True)
-    summary = {key: job[key] for key in ("id", "command", "status", "run_timeout")}
-    summary.update({"created_at": moment, "updated_at": moment})
-    summary.update({key: job[key] for key in ("user", "dir", "env") if job[key] is not None})
-    summary.update({key: True for key in ("file_specified",) if job[key]})
-    return {**summary, **({"capture_output": True} if job["capture"] else {})}

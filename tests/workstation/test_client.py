@@ -292,7 +292,7 @@ def test_a_job_with_a_wrong_field(
 
 def test_other_garbage(stub: PushyStub, client: Client) -> None:
     stub.next_answers = [Answer(200, b"{}"), Answer(200, b"[1]"), Answer(201, b'{"uri":"x"}')]
-    with pytest.raises(BadAnswer, match="list of jobs is not a list"):
+    with pytest.raises(BadAnswer, match="list of jobs lacks 'jobs'"):
         client.jobs()
     with pytest.raises(BadAnswer, match="node is not an object"):
         client.nodes()

@@ -32,9 +32,9 @@ def test_the_list_of_jobs(stub: PushyStub, run: Run) -> None:
     stub.add_job("true"), stub.add_job("rotate logs")
     assert run("job", "list") == Result(
         0,
-        "JOB                               STATUS  CREATED               COMMAND\n"
-        f"{'0' * 32}  voting  2024-05-14 09:26:53Z  true\n"
-        f"{'1' * 32}  voting  2024-05-14 09:26:53Z  rotate logs\n",
+        "JOB                               STATUS  CREATED               STARTED BY  COMMAND\n"
+        f"{'1' * 32}  voting  2024-05-14 09:26:53Z  alice       rotate logs\n"
+        f"{'0' * 32}  voting  2024-05-14 09:26:53Z  alice       true\n",
         "",
     )
 

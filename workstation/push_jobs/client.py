@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, Union
@@ -38,15 +39,16 @@ from push_jobs.errors import (
     UsageError,
     WaitTimeout,
 )
+from push_jobs.job_query import LARGEST_PAGE, JobQuery, Statuses
 from push_jobs.job_request import JobOptions, encode_cancel, encode_job
 from push_jobs.models import Cancellation, Job, JobSummary, NodeState
 from push_jobs.pinning import normalize_fingerprint
 from push_jobs.reading import (
     read_cancellation,
     read_job,
-    read_jobs,
     read_node,
     read_nodes,
+    read_page,
     read_uri,
 )
 from push_jobs.terminal import escape_line
@@ -188,9 +190,41 @@ class Client:
                 raise UsageError("; ".join(map(escape_line, error.messages))) from error
             raise self._unknown(job_id, error) from error
 
-    def jobs(self) -> List[JobSummary]:
-        """Return all jobs of the organization, the newest last. (pushy-api 4.4)"""
-        return read_jobs(self._connection.get_json("/pushy/jobs"))
+    def jobs(
+        self,
+        *,
+        status: Statuses = None,
+        node: Optional[str] = None,
+        command: Optional[str] = None,
+        requestor: Optional[str] = None,
+        since: Optional[datetime] = None,
+        until: Optional[datetime] = None,
+        limit: Optional[int] = None,
+    ) -> List[JobSummary]:
+        """Return the jobs of the organization that are asked for, the newest last.
+
+        ``status`` is one status or several; ``node`` took part; ``command`` and ``requestor`` are
+        whole names; ``since`` (inclusive) and ``until`` (exclusive) are about the creation and have
+        a time zone. Of more than ``limit`` jobs the newest are returned.
+
+            >>> client.jobs(status="crashed", node="web1", limit=20)   # doctest: +SKIP
+        """
+        if limit is not None and limit < 1:
+            raise UsageError(f"the limit is {limit}, expected at least 1")
+        return self._find(JobQuery(status, node, command, requestor, since, until), limit)
+
+    def _find(self, query: JobQuery, limit: Optional[int] = None) -> List[JobSummary]:
+        """Read page after page, from the newest job on."""
+        found: List[JobSummary] = []
+        cursor: Optional[str] = None
+        while limit is None or len(found) < limit:
+            size = LARGEST_PAGE if limit is None else min(LARGEST_PAGE, limit - len(found))
+            path = f"/pushy/v1/jobs?{query.encode(size, cursor)}"
+            jobs, cursor = read_page(self._connection.get_json(path))
+            found += jobs
+            if cursor is None or not jobs:
+                break
+        return found[:limit][::-1]
 
     def output(self, job_id: str, node: str, stream: str = "stdout") -> Optional[bytes]:
         """Return what ``node`` wrote to ``stream`` (``stdout`` or ``stderr``), byte for byte.
@@ -226,7 +260,7 @@ class Client:
             return wanted
         if not re.fullmatch("[0-9a-f]{1,31}", wanted):
             raise UsageError(f"{prefix!r} is not a job id: ids are up to 32 digits of 0-9 and a-f")
-        found = [job for job in self.jobs() if job.id.startswith(wanted)]
+        found = self._find(JobQuery(id_start=wanted))
         if not found:
             raise UnknownJob(f"no job's id begins with {wanted}")
         if len(found) > 1:

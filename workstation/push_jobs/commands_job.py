@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import List, Optional
+from typing import Any, List, Mapping, Optional
 
 import click
 
 from push_jobs import documents, exit_codes, tables
 from push_jobs.errors import UsageError
-from push_jobs.models import Job
-from push_jobs.options import connect, examples, format_option
+from push_jobs.models import Job, JobSummary
+from push_jobs.moments import parse_moment
+from push_jobs.options import connect, examples, format_option, parsed
 from push_jobs.outputs import STREAMS, Piece, document, fetch, print_body, print_pieces, ran_on
 from push_jobs.printing import notice, present
 from push_jobs.terminal import escape_line
+from push_jobs_wire.states import JobStatus
+
+_SHOWN = 100
+"""Jobs that a list shows when nobody says how many."""
 
 
 @click.group(
@@ -25,18 +30,70 @@ def job_group() -> None:
 
 
 @job_group.command(
-    "list", epilog=examples("push-jobs job list", "push-jobs job list --format jsonl")
+    "list",
+    epilog=examples(
+        "push-jobs job list --status running",
+        "push-jobs job list --node web1 --since 7d --format jsonl",
+    ),
 )
+@click.option(
+    "--status",
+    multiple=True,
+    type=click.Choice([status.value for status in JobStatus]),
+    help="Only jobs with this status; may be repeated.",
+)
+@click.option("--node", metavar="NAME", help="Only jobs in which this node takes part.")
+@click.option("--command", metavar="NAME", help="Only jobs of this command.")
+@click.option("--requestor", metavar="NAME", help="Only jobs that this user or client started.")
+@click.option(
+    "--since",
+    metavar="TIME",
+    callback=parsed(parse_moment),
+    help="Only jobs created since then: a date, 2024-05-14T09:26:53Z, or an age such as 2h or 7d.",
+)
+@click.option(
+    "--until",
+    metavar="TIME",
+    callback=parsed(parse_moment),
+    help="Only jobs created before then.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"Show the newest N of them.  [default: {_SHOWN}]",
+)
+@click.option("--all", "everything", is_flag=True, help="Show all of them.")
 @format_option
 @click.pass_context
-def list_jobs(context: click.Context, format_: str) -> None:
-    """List all jobs of the organization, the newest last."""
-    jobs = connect(context).jobs()
-    present(
-        format_,
-        [documents.summary(job) for job in jobs],
-        lambda: tables.print_jobs(jobs),
-    )
+def list_jobs(
+    context: click.Context,
+    limit: Optional[int],
+    everything: bool,
+    format_: str,
+    **filters: Any,
+) -> None:
+    """List the newest jobs of the organization.
+
+    The table has the newest job first; in JSON the newest job is the last one.
+    """
+    if limit is not None and everything:
+        raise click.UsageError("give --limit or --all, not both")
+    most = None if everything else limit or _SHOWN
+    # One more than is shown tells whether there are more.
+    jobs = connect(context).jobs(limit=None if most is None else most + 1, **filters)
+    shown = jobs if most is None else jobs[-most:]
+    present(format_, [documents.summary(job) for job in shown], lambda: _print_list(shown, filters))
+    if len(shown) < len(jobs):
+        notice(f"only the newest {most} are shown; --all shows all, --limit another number")
+
+
+def _print_list(jobs: List[JobSummary], filters: Mapping[str, Any]) -> None:
+    if jobs:
+        tables.print_jobs(jobs)
+    else:
+        asked = any(filters.values())
+        notice("no job is like that" if asked else "there are no jobs yet")
 
 
 @job_group.command(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Optional, Sequence, Set, Tuple, TypeVar
+from typing import Any, Dict, Optional, Sequence, Set, Tuple
 
 import click
 
@@ -12,24 +12,10 @@ from push_jobs.durations import parse_duration
 from push_jobs.errors import PushJobsClientError, UsageError
 from push_jobs.job_request import MAX_FILE
 from push_jobs.models import Job
-from push_jobs.options import again, connect, examples, format_option
+from push_jobs.options import again, connect, examples, format_option, parsed
 from push_jobs.outputs import document, fetch, print_pieces, ran_on
 from push_jobs.printing import notice, print_json, print_lines
 from push_jobs.progress import Progress, can_redraw
-
-Value = TypeVar("Value")
-
-
-def _option(parse: Callable[[Any], Value]) -> Callable[..., Optional[Value]]:
-    """Return a click callback that parses a value which was given."""
-
-    def callback(context: click.Context, parameter: click.Parameter, value: Any) -> Optional[Value]:
-        try:
-            return None if value is None else parse(value)
-        except UsageError as error:
-            raise click.BadParameter(str(error), context, parameter) from None
-
-    return callback
 
 
 def _environment(pairs: Sequence[str]) -> Optional[Dict[str, str]]:
@@ -59,7 +45,7 @@ def _environment(pairs: Sequence[str]) -> Optional[Dict[str, str]]:
     "--timeout",
     "run_timeout",
     metavar="TIME",
-    callback=_option(parse_duration),
+    callback=parsed(parse_duration),
     help="Time the command may run: 30s, 5m, 2h, or seconds.  [default: the server's]",
 )
 @click.option("--capture", is_flag=True, help="Keep the output and print it at the end.")
@@ -70,14 +56,14 @@ def _environment(pairs: Sequence[str]) -> Optional[Dict[str, str]]:
     "--env",
     metavar="NAME=VALUE",
     multiple=True,
-    callback=_option(_environment),
+    callback=parsed(_environment),
     help="A variable for the command; may be repeated.",
 )
 @click.option(
     "--file",
     type=click.File("rb"),
     metavar="PATH",
-    callback=_option(lambda file: file.read(MAX_FILE + 1)),
+    callback=parsed(lambda file: file.read(MAX_FILE + 1)),
     help=f"A file for the command, at most {MAX_FILE} bytes; - is standard input.",
 )
 @format_option

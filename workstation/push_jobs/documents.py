@@ -84,6 +84,8 @@ def summary(job: JobSummary) -> Document:
         "dir": job.dir,
         "env": job.env,
         "file_specified": job.file_specified,
+        "requestor": job.requestor,
+        "requestor_kind": job.requestor_kind,
     }
 
 

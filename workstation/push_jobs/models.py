@@ -115,11 +115,13 @@ class Cancellation:
 
 @dataclass(frozen=True)
 class JobSummary:
-    """A job as the list of all jobs shows it."""
+    """A job as lists show it."""
 
     id: str
     command: str
     status: JobStatus
+    requestor: str
+    requestor_kind: str
     run_timeout: int
     created_at: datetime
     updated_at: datetime

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
+from typing import Any, Callable, Optional, TypeVar
 
 import click
 
 from push_jobs.client import Client
+from push_jobs.errors import UsageError
 from push_jobs.printing import notice
 from push_jobs.target import find_target
 
@@ -19,6 +21,21 @@ format_option = click.option(
     show_default=True,
     help="How to print results: for people, as one JSON value, or as one JSON object a line.",
 )
+
+
+Value = TypeVar("Value")
+
+
+def parsed(parse: Callable[[Any], Value]) -> Callable[..., Optional[Value]]:
+    """Return a click callback that parses a value which was given."""
+
+    def callback(context: click.Context, parameter: click.Parameter, value: Any) -> Optional[Value]:
+        try:
+            return None if value is None else parse(value)
+        except UsageError as error:
+            raise click.BadParameter(str(error), context, parameter) from None
+
+    return callback
 
 
 def examples(*lines: str) -> str:

@@ -6,7 +6,6 @@ Every missing or wrong field becomes a BadAnswer that names it; unknown fields a
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 from push_jobs.errors import BadAnswer
@@ -151,9 +150,11 @@ def read_cancellation(value: object) -> Cancellation:
     )
 
 
-def read_jobs(value: object) -> List[JobSummary]:
-    """Read the list of all jobs (pushy-api 4.4)."""
-    return [_summary(Fields(item, "job")) for item in _items(value, "list of jobs")]
+def read_page(value: object) -> Tuple[List[JobSummary], Optional[str]]:
+    """Read a page of jobs, and what leads to the next one if there is one."""
+    page = Fields(value, "list of jobs")
+    jobs = [_summary(Fields(item, "job")) for item in page.need("jobs", list)]
+    return jobs, page.may("next", str)
 
 
 def read_nodes(value: object) -> List[NodeState]:
@@ -189,11 +190,13 @@ def _summary(fields: Fields) -> JobSummary:
         id=fields.need("id", str),
         command=fields.need("command", str),
         status=fields.word("status", JobStatus),
+        requestor=fields.need("requestor", str),
+        requestor_kind=fields.need("requestor_kind", str),
         run_timeout=fields.need("run_timeout", int),
-        created_at=fields.moment("created_at", parsedate_to_datetime),
-        updated_at=fields.moment("updated_at", parsedate_to_datetime),
-        capture=bool(fields.may("capture_output", bool)),
-        file_specified=bool(fields.may("file_specified", bool)),
+        created_at=fields.moment("created_at", _iso),
+        updated_at=fields.moment("updated_at", _iso),
+        capture=fields.need("capture", bool),
+        file_specified=fields.need("file_specified", bool),
         user=fields.may("user", str),
         dir=fields.may("dir", str),
         env=fields.texts("env"),

@@ -27,20 +27,18 @@ _OPEN = ("new", "voting", "ready", "running", "was_ready")
 
 
 def print_jobs(jobs: Sequence[JobSummary]) -> None:
-    """Print the list of jobs."""
-    if not jobs:
-        notice("there are no jobs yet")
-        return
+    """Print a list of jobs that has its newest job last, the newest first."""
     rows = [
         (
             cell(job.id),
             _word(job.status.value),
             _moment(job.created_at),
+            cell(job.requestor),
             cell(job.command),
         )
-        for job in jobs
+        for job in reversed(jobs)
     ]
-    print_table(("JOB", "STATUS", "CREATED", "COMMAND"), rows)
+    print_table(("JOB", "STATUS", "CREATED", "STARTED BY", "COMMAND"), rows)
 
 
 def print_job(job: Job) -> None:
