@@ -19,6 +19,7 @@ WRITTEN = (
     "docs/architecture.md",
     "docs/beside-chef-server.md",
     "docs/chef-identity.md",
+    "docs/history.md",
     "docs/security.md",
 )
 PAGES = (*WRITTEN, *(f"docs/{name}" for name in GENERATED))

@@ -133,11 +133,15 @@ job_cancels = Table(
     Column("nodes", Text, nullable=False),
     Column("grace", Float),
     Column("reason", Text),
+)
+
 # Who asked for what. Ids begin with the time, so the key is the order of time and rows are added at
 # its end only. Nothing refers to jobs: rows outlive them.
 audit = Table(
     "audit",
+    metadata,
     Column("id", String(32), primary_key=True),
+    Column("at", Float, nullable=False),
     Column("org", Text),
     Column("actor", Text),
     Column("actor_kind", Text),
