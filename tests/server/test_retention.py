@@ -195,18 +195,16 @@ def test_the_writer_goes_on_meanwhile(store: Store, store_url: str, shared: bool
     keep = Keep(None, 0, 1.0)
     purge = threading.Thread(target=remove_jobs, args=(other, "acme", keep, NOW, _sleep))
     purge.start()
-    waits: List[float] = []
+    turns = 0
     while purge.is_alive():
-        begun = time.monotonic()
         stored.clear()
-        writer.submit("token", [ended(1000 + len(waits), NOW)])
+        writer.submit("token", [ended(1000 + turns, NOW)])
         assert stored.wait(20)
-        waits.append(time.monotonic() - begun)
+        turns += 1
     purge.join()
     assert writer.close(20)
-    assert len(numbers(store)) == len(waits) > 3
-    # Far below what a node or a caller would notice; without pauses it is the whole removal.
-    assert max(waits) < 1.0
+    # With one transaction, or without pauses, it would have been the writer's turn once or twice.
+    assert len(numbers(store)) == turns > 5
     if not shared:
         other.close()
 

@@ -23,7 +23,7 @@ from push_jobs_wire.states import FINAL_JOB
 _ENDED = sorted(status.value for status in FINAL_JOB)
 _CHUNK = 200
 _FIRST_SLICE = 20
-_LONGEST_SLICE = 2000
+_LONGEST_SLICE = 900  # releases of SQLite before 3.32 take at most 999 values
 _SLOW, _FAST = 0.02, 0.005
 """Seconds: a transaction that took longer is followed by smaller ones, a shorter one by larger."""
 
