@@ -17,8 +17,8 @@ import click
 
 from push_jobs_server.cli_clients import client_group
 from push_jobs_server.cli_groups import group_group
-from push_jobs_server.cli_import import import_config_command
 from push_jobs_server.cli_history import audit_group, purge_command
+from push_jobs_server.cli_import import import_config_command
 from push_jobs_server.cli_init import init_command
 from push_jobs_server.cli_orgs import org_group
 from push_jobs_server.cli_service import (
