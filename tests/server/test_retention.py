@@ -154,8 +154,13 @@ def test_a_large_job_goes_in_slices_and_small_ones_together(
     assert left == [60, 40, 20, 0]
 
 
-def test_slices_become_as_large_as_time_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slices_become_as_large_as_time_allows(
+    sqlite_store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken = [0.001, 0.01, 0.5, 0.5, 0.001]
+    store = Store(sqlite_store_url)
+    with store.writing():
+        pass  # it is connected: nobody else asks for the time
     clock = iter([at for n, each in enumerate(taken) for at in (float(n), n + each)])
     monkeypatch.setattr("push_jobs_server.store.retention.time.monotonic", lambda: next(clock))
     pauses: List[float] = []
@@ -164,11 +169,13 @@ def test_slices_become_as_large_as_time_allows(monkeypatch: pytest.MonkeyPatch) 
         pauses.append(seconds)
         return False
 
-    pace = retention._Pace(pause)
-    sizes = [pace.run(lambda size: size) for _ in taken]
+    pace = retention._Pace(store, pause)
+    sizes = [pace.run(lambda _, size: size) for _ in taken]
     first = retention._FIRST_SLICE
     assert sizes == [first, 2 * first, 2 * first, first, first // 2]
     assert pauses == pytest.approx(taken)
+    monkeypatch.undo()
+    store.close()
 
 
 def test_removal_stops_when_told_and_goes_on_later(store: Store) -> None:
@@ -196,12 +203,13 @@ def test_the_writer_goes_on_meanwhile(store: Store, store_url: str, shared: bool
     purge = threading.Thread(target=remove_jobs, args=(other, "acme", keep, NOW, _sleep))
     purge.start()
     turns = 0
-    while purge.is_alive():
+    while purge.is_alive() and turns < 300:
         stored.clear()
         writer.submit("token", [ended(1000 + turns, NOW)])
         assert stored.wait(20)
         turns += 1
-    purge.join()
+    purge.join(60)
+    assert not purge.is_alive()
     assert writer.close(20)
     # With one transaction, or without pauses, it would have been the writer's turn once or twice.
     assert len(numbers(store)) == turns > 5

@@ -87,13 +87,13 @@ def held_back(store: Store, org: str, keep: Keep, now: float) -> int:
 def remove_jobs(store: Store, org: str, keep: Keep, now: float, pause: Pause) -> Optional[Removed]:
     """Remove what need not be kept; None when nothing was. May be interrupted at any time."""
     removed: List[Tuple[str, float]] = []
-    pace = _Pace(pause)
+    pace = _Pace(store, pause)
     while not pace.stopped:
         chunk = _oldest(store, org, keep, now)
         if not chunk:
             break
         while chunk and not pace.stopped:
-            gone = pace.run(partial(_remove_slice, store, [job_id for job_id, _ in chunk]))
+            gone = pace.run(partial(_remove_slice, [job_id for job_id, _ in chunk]))
             removed += chunk[:gone]
             chunk = chunk[gone:]
     if not removed:
@@ -153,20 +153,19 @@ def _oldest(store: Store, org: str, keep: Keep, now: float) -> List[Tuple[str, f
         return [(row.id, row.created_at) for row in database.execute(query)]
 
 
-def _remove_slice(store: Store, job_ids: List[str], size: int) -> int:
+def _remove_slice(job_ids: List[str], database: Connection, size: int) -> int:
     """Remove as many of the first jobs as weigh ``size`` together; returns how many.
 
     Of a job that weighs more by itself only so much goes, node by node: 0 is returned.
     """
-    with store.writing() as database:
-        part = _part_of_one(database, job_ids[0], size)
-        if part is not None:
-            one_job = job_nodes.c.job_id == job_ids[0]
-            database.execute(delete(job_nodes).where(one_job, job_nodes.c.node.in_(part)))
-            return 0
-        gone = _that_fit(database, job_ids[:size], size)
-        database.execute(delete(jobs).where(jobs.c.id.in_(gone)))
-        return len(gone)
+    part = _part_of_one(database, job_ids[0], size)
+    if part is not None:
+        one_job = job_nodes.c.job_id == job_ids[0]
+        database.execute(delete(job_nodes).where(one_job, job_nodes.c.node.in_(part)))
+        return 0
+    gone = _that_fit(database, job_ids[:size], size)
+    database.execute(delete(jobs).where(jobs.c.id.in_(gone)))
+    return len(gone)
 
 
 # A node weighs 1, and each 16 KiB of its output as much again. Lengths cost nothing to ask for.
@@ -203,33 +202,35 @@ def _first(weights: List[Tuple[str, float]], size: float) -> List[str]:
 
 
 def _remove_rows(store: Store, condition: Any, pause: Pause) -> int:
-    pace, removed = _Pace(pause), 0
+    pace, removed = _Pace(store, pause), 0
     while not pace.stopped:
-        gone = pace.run(partial(_remove_some, store, condition))
+        gone = pace.run(partial(_remove_some, condition))
         removed += gone
         if not gone:
             break
     return removed
 
 
-def _remove_some(store: Store, condition: Any, size: int) -> int:
+def _remove_some(condition: Any, database: Connection, size: int) -> int:
     oldest = select(audit.c.id).where(condition).order_by(audit.c.id).limit(size)
-    with store.writing() as database:
-        return int(database.execute(delete(audit).where(audit.c.id.in_(oldest))).rowcount)
+    return int(database.execute(delete(audit).where(audit.c.id.in_(oldest))).rowcount)
 
 
 class _Pace:
     """Runs transactions of a size that keeps each of them short, and leaves time in between."""
 
-    def __init__(self, pause: Pause) -> None:
+    def __init__(self, store: Store, pause: Pause) -> None:
+        self._store = store
         self._pause = pause
         self._size = _FIRST_SLICE
         self.stopped = False
 
-    def run(self, transaction: Callable[[int], int]) -> int:
-        """Run one transaction, given its size; returns what it returns."""
-        begun = time.monotonic()
-        result = transaction(self._size)
+    def run(self, work: Callable[[Connection, int], int]) -> int:
+        """Do work of the right size in a transaction; returns what it returns."""
+        with self._store.writing() as database:
+            # Only now: waiting for others is no reason to do less and to be slower still.
+            begun = time.monotonic()
+            result = work(database, self._size)
         taken = time.monotonic() - begun
         if taken > _SLOW:
             self._size = max(1, self._size // 2)
