@@ -154,7 +154,7 @@ def _tell(format_: str, removed: "List[Removed]", dry_run: bool) -> None:
     present(format_, document, heads, [list(row.values())[:4] for row in document])
 
 
-@click.group("audit", epilog=examples("audit export", "audit export --since 7d > audit.jsonl"))
+@click.group("audit", epilog=examples("audit export", "audit export --since 7d --org acme"))
 def audit_group() -> None:
     """Read who asked for what, where, and what became of it."""
 
