@@ -15,9 +15,9 @@ from sqlalchemy import Table, bindparam, delete, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from push_jobs_server.records import (
-    CancelStored,
     Audited,
     AuditEntry,
+    CancelStored,
     Change,
     Grant,
     GrantStored,
