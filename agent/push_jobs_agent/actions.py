@@ -60,6 +60,16 @@ class ReadOutput:
 
 
 @dataclass(frozen=True)
+class ReadPart:
+    """Read up to ``most`` bytes of a channel from ``offset``; hand them to ``part_read``."""
+
+    job_id: str
+    stream: str
+    offset: int
+    most: int
+
+
+@dataclass(frozen=True)
 class Log:
     """A line for the log: ``level`` is a method name of a logger."""
 
@@ -68,4 +78,4 @@ class Log:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-Action = Union[Send, Ask, Fetch, Connect, ReadOutput, Log]
+Action = Union[Send, Ask, Fetch, Connect, ReadOutput, ReadPart, Log]

@@ -142,7 +142,7 @@ def _print_notes(config: Config) -> None:
 def _serve(config: Config, options: argparse.Namespace) -> int:
     from push_jobs_agent import startup
     from push_jobs_agent.reload import reload
-    from push_jobs_agent.runner.spool import read_output
+    from push_jobs_agent.runner.spool import read_output, read_output_part
     from push_jobs_agent.runner_keeper import RunnerKeeper
     from push_jobs_agent.service import Service
     from push_jobs_agent.transports.zeromq import ZeroMQTransport
@@ -155,6 +155,7 @@ def _serve(config: Config, options: argparse.Namespace) -> int:
             RunnerKeeper(config),
             read_output,
             lambda old: reload(old, options.config, _given(options)),
+            read_output_part,
             interactive=sys.stdin is not None and sys.stdin.isatty(),
         )
         return service.run()

@@ -12,7 +12,7 @@ from push_jobs_agent.actions import Action, Ask, Log, Now, Send
 from push_jobs_agent.outcome import fit, shorten
 from push_jobs_agent.server_settings import ServerSettings
 from push_jobs_wire import framing
-from push_jobs_wire.messages import Heartbeat, JobRef, Origin, Reply, encode_node
+from push_jobs_wire.messages import Heartbeat, JobRef, Origin, Output, Reply, encode_node
 from push_jobs_wire.states import NodeInput
 
 SERVER_RESERVE = 2048
@@ -83,6 +83,10 @@ class Outbox:
         self._send(self._spoken(message), now)
         self.last_job_message = now.steady
 
+    def output(self, output: Output, now: Now) -> None:
+        """Send a piece of output."""
+        self._send(output, now)
+
     def outcome(self, reply: Reply, output: Optional[Tuple[bytes, bytes]], now: Now) -> None:
         """Send the outcome of a job with the output of both channels, or with none."""
         message = self._spoken(reply)
@@ -98,12 +102,12 @@ class Outbox:
         """What an old server would not understand is not sent to it."""
         return reply if self.extended else Reply(reply.kind, reply.job)
 
-    def _encode(self, message: Union[Heartbeat, Reply], now: Now) -> bytes:
+    def _encode(self, message: Union[Heartbeat, Reply, Output], now: Now) -> bytes:
         timestamp = framing.format_timestamp(now.wall)
         return encode_node(self.origin, message, self._sequence + 1, timestamp)
 
     def _send(
-        self, message: Union[Heartbeat, Reply], now: Now, outcome: Optional[str] = None
+        self, message: Union[Heartbeat, Reply, Output], now: Now, outcome: Optional[str] = None
     ) -> None:
         if self._settings is None:
             return

@@ -31,6 +31,8 @@ def reply_for(job: SpooledJob, kind: Optional[NodeInput] = None) -> Reply:
         reason=None if job.reason is None else shorten(job.reason),
         started_at=job.started_at,
         ended_at=job.ended_at,
+        stdout_size=job.stdout_size if job.capture else None,
+        stderr_size=job.stderr_size if job.capture else None,
     )
 
 

@@ -3,7 +3,8 @@
 A server with our extensions confirms what it has stored; until then an outcome is repeated, after
 each new connection and from time to time. An old server hears each outcome exactly once, because a
 second one would crash the whole job there (pushy-protocol 9.2 R15). Then the folder in the spool
-is released.
+is released. Output goes to a server with our extensions as it comes (``streams``), and the outcome
+follows the last byte; an old server gets it with the outcome.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from push_jobs_agent.actions import Now, ReadOutput
 from push_jobs_agent.outbox import Outbox
 from push_jobs_agent.outcome import reply_for
 from push_jobs_agent.spooled import SpooledJob
+from push_jobs_agent.streams import Streams
 from push_jobs_wire.messages import Reply
 from push_jobs_wire.states import NodeInput
 
@@ -44,6 +46,7 @@ class Reports:
     """What has to be told to the server, and what the spool holds."""
 
     def __init__(self, outbox: Outbox) -> None:
+        self.streams = Streams(outbox)
         self._outbox = outbox
         self._held: Dict[str, None] = {}
         self._reports: Dict[str, _Report] = {}
@@ -79,6 +82,7 @@ class Reports:
         nothing else, whatever the result.
         """
         self._held.pop(job.job_id, None)
+        self.streams.hold(job)
         if job.job_id in self._done:
             self._release(job.job_id)
         elif job.job_id not in self._reports:
@@ -94,12 +98,15 @@ class Reports:
 
     def connected(self) -> None:
         """The connection is new: what was not confirmed has to be said again."""
+        self.streams.connected()
         for report in self._reports.values():
             report.due = float("-inf")
 
     def tick(self, now: Now) -> None:
         """Send the next outcome that is due, or ask for its output first."""
-        due = [report for report in self._reports.values() if report.due <= now.steady]
+        if self._outbox.extended:
+            self.streams.pump()
+        due = [report for report in self._sayable() if report.due <= now.steady]
         if not due or now.steady < self._next:
             return
         if len(due) > 1:
@@ -112,7 +119,7 @@ class Reports:
 
     def next_call(self) -> Optional[float]:
         """When ``tick`` wants to be called, in steady seconds."""
-        dues = [report.due for report in self._reports.values()]
+        dues = [report.due for report in self._sayable()]
         return max(min(dues), self._next) if dues else None
 
     def output_read(self, job_id: str, output: Optional[Tuple[bytes, bytes]], now: Now) -> None:
@@ -139,13 +146,21 @@ class Reports:
             self._outbox.log("info", "the server has the outcome of a job", job_id=job_id)
             self._finish(str(job_id))
 
+    def _sayable(self) -> List[_Report]:
+        """The outcomes whose output was sent before them, if it goes by itself."""
+        reports = self._reports.values()
+        if not self._outbox.extended:
+            return list(reports)
+        return [report for report in reports if self.streams.done(report.job)]
+
     def _wants_output(self, report: _Report) -> bool:
         """Old servers take output with ``succeeded`` and ``failed`` only (pushy-protocol 5.3)."""
         ran = report.reply.kind in (NodeInput.SUCCEEDED, NodeInput.FAILED)
-        return report.job.capture and (ran or self._outbox.extended)
+        return report.job.capture and ran and not self._outbox.extended
 
     def _finish(self, job_id: str) -> None:
         del self._reports[job_id]
+        self.streams.forget(job_id)
         self._done[job_id] = None
         while len(self._done) > REMEMBERED:
             self._done.popitem(last=False)

@@ -16,7 +16,17 @@ from typing import Any, Callable, Deque, List, Mapping, Optional, Tuple
 from uuid import uuid4
 
 from push_jobs_agent import exit_codes, logs
-from push_jobs_agent.actions import Action, Ask, Connect, Fetch, Log, Now, ReadOutput, Send
+from push_jobs_agent.actions import (
+    Action,
+    Ask,
+    Connect,
+    Fetch,
+    Log,
+    Now,
+    ReadOutput,
+    ReadPart,
+    Send,
+)
 from push_jobs_agent.config import Config
 from push_jobs_agent.fetcher import Fetcher
 from push_jobs_agent.logs import log
@@ -42,6 +52,7 @@ RESULTS_WITHIN = 5.0
 
 ReadSpool = Callable[[str, str], Tuple[bytes, bytes]]
 ReadSettings = Callable[[Config], Optional[Reload]]
+ReadSpoolPart = Callable[[str, str, str, int, int], Tuple[int, bytes]]
 
 
 class Service:
@@ -54,6 +65,7 @@ class Service:
         keeper: the way to the runner.
         read_output: reads both channels of an ended job from the spool in a state folder.
         read_settings: reads the settings again; None when those in effect have to be kept.
+        read_part: reads a piece of one channel there.
         interactive: a person is watching: end when the server refuses us, instead of waiting.
     """
 
@@ -65,6 +77,7 @@ class Service:
         keeper: RunnerKeeper,
         read_output: ReadSpool,
         read_settings: ReadSettings,
+        read_part: ReadSpoolPart,
         interactive: bool = False,
     ) -> None:
         self._config = config
@@ -72,6 +85,7 @@ class Service:
         self._keeper = keeper
         self._read_output = read_output
         self._read_settings = read_settings
+        self._read_part = read_part
         self._interactive = interactive
         self._fetcher = Fetcher(config)
         self._notifier = Notifier(os.environ)
@@ -220,6 +234,8 @@ class Service:
             return self._session.sent(action, taken, now)
         if isinstance(action, ReadOutput):
             return self._session.output_read(action.job_id, self._output(action.job_id), now)
+        if isinstance(action, ReadPart):
+            return self._session.part_read(action, *self._part(action), now)
         if isinstance(action, Ask):
             self._keeper.ask(action, now.steady)
         elif isinstance(action, Fetch):
@@ -243,6 +259,14 @@ class Service:
         except RunnerError as error:
             log("error", "no output for the outcome", {"job_id": job_id, "reason": str(error)})
             return None
+
+    def _part(self, part: ReadPart) -> Tuple[int, bytes]:
+        folder = self._config["state_dir"]
+        try:
+            return self._read_part(folder, part.job_id, part.stream, part.offset, part.most)
+        except RunnerError as error:
+            log("error", "output is lost", {"job_id": part.job_id, "reason": str(error)})
+            return part.offset, b""
 
     # Signals and the end
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from push_jobs_agent.actions import Action, Ask, Connect, Fetch, Log, Now, Send
+from push_jobs_agent.actions import Action, Ask, Connect, Fetch, Log, Now, ReadPart, Send
 from push_jobs_agent.guard import Guard
 from push_jobs_agent.health import Health
 from push_jobs_agent.outbox import Outbox
@@ -241,6 +241,15 @@ class Session:
             self._slot.ended(job, now)
             if self._health.ready:
                 self._reports.tick(now)
+        elif event.get("event") == "output" and job is not None:
+            self._reports.streams.hold(job)
+        return self._outbox.take()
+
+    def part_read(self, part: ReadPart, offset: int, data: bytes, now: Now) -> List[Action]:
+        """Some bytes of output were read from the spool; none when nothing is there."""
+        self._reports.streams.part_read(part, offset, data, now)
+        if self._health.ready:
+            self._reports.tick(now)
         return self._outbox.take()
 
     def output_read(
@@ -262,6 +271,8 @@ class Session:
             self._slot.abort(message, now)
         elif isinstance(message, messages.Confirm):
             self._reports.confirmed(message.job_id)
+        elif isinstance(message, messages.OutputAck):
+            self._reports.streams.acknowledged(message)
         elif isinstance(message, messages.Unknown):
             self._refusals.refused("command", f"unknown type {message.type!r}", now)
         elif isinstance(message, messages.ServerHeartbeat):

@@ -180,6 +180,7 @@ class Slot:
         running = [job for job in jobs if not job.ended]
         for job in running:
             self._reports.hold(job.job_id)
+            self._reports.streams.hold(job)
         if self.free and running:
             self._take_over(running[-1])
 

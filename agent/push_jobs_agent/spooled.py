@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,13 @@ class SpooledJob:
     started_at: Optional[float] = None
     ended_at: Optional[float] = None
     capture: bool = False
+    stdout_size: int = 0
+    stderr_size: int = 0
+
+    @property
+    def sizes(self) -> Tuple[int, int]:
+        """Bytes that came on both channels, stdout and stderr."""
+        return self.stdout_size, self.stderr_size
 
     @property
     def ended(self) -> bool:
@@ -43,4 +50,11 @@ def read_job(fields: Any) -> Optional[SpooledJob]:
         started_at=fields.get("started_at"),
         ended_at=fields.get("ended_at"),
         capture=fields.get("capture") is True,
+        stdout_size=_size(fields.get("stdout_size")),
+        stderr_size=_size(fields.get("stderr_size")),
     )
+
+
+def _size(value: Any) -> int:
+    """A runner that was not restarted after an upgrade says nothing about sizes."""
+    return value if isinstance(value, int) else 0

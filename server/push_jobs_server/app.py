@@ -203,6 +203,7 @@ def _rules(settings: Values) -> EngineRules:
         job_linger=float(settings["job_linger"]),
         max_message_size=int(settings["max_message_size"]),
         max_message_skew=float(settings["max_message_skew"]),
+        max_output=int(settings["max_output"]),
         server_name=socket.gethostname(),
     )
 

@@ -189,7 +189,10 @@ class LateResult:
 
 @dataclass(frozen=True)
 class OutputStored:
-    """Captured output; the first report of a node wins. ``org`` as for ``LateResult``."""
+    """All output of a node is there; the first report of a node wins. ``org``: see ``LateResult``.
+
+    Old agents send it with their result; of others it is empty here, and was stored in chunks.
+    """
 
     job_id: str
     node: str
@@ -205,6 +208,24 @@ class CancelStored:
     job_id: str
     number: int
     cancel: Cancel
+
+
+@dataclass(frozen=True)
+class OutputChunk:
+    """Bytes that a node's command wrote to ``stream`` (stdout or stderr) from ``offset`` on.
+
+    They are stored if ``org`` has such a job with this node. Chunks that lie wholly between the
+    offsets ``head`` and ``tail`` give way: the middle of what is too much.
+    """
+
+    job_id: str
+    node: str
+    stream: str
+    offset: int
+    data: bytes
+    org: str
+    head: int
+    tail: int
 
 
 @dataclass(frozen=True)
@@ -233,6 +254,7 @@ Change = Union[
     LateResult,
     OutputStored,
     CancelStored,
+    OutputChunk,
     GrantStored,
     SessionKeyStored,
     Audited,

@@ -140,6 +140,14 @@ _FIELDS = (
         "bytes",
     ),
     _count(
+        "max_output",
+        1 << 20,
+        "Output kept of each channel of a node's command; of more, the middle is left out.",
+        4096,
+        2**30,
+        "bytes",
+    ),
+    _count(
         "max_job_file",
         100_000,
         "Largest file sent along with a job.",

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
 import pytest
-from agent_desk import JOB, running_desk
+from agent_desk import JOB, OTHER, commit, running_desk
 
 from push_jobs_agent import logs, reload
 from push_jobs_agent.config import Config, load
 from push_jobs_agent.reload import NEEDS_RESTART, Reload, merge
 from push_jobs_agent.runner_keeper import RunnerKeeper, runner_command
-from push_jobs_wire.messages import Abort
+from push_jobs_wire.messages import Abort, Run
 
 URL = "https://push.example.test/organizations/acme"
 
@@ -212,11 +212,13 @@ def test_the_host_is_not_asked_for_its_name_again(
 
 
 def test_the_session_uses_the_new_limits() -> None:
-    desk = running_desk(capture=True)
+    desk = running_desk(capture=True, extensions=0)
     desk.session.adjust(max_body_size=4096, abort_grace=77.0)
+    desk.runner.output[JOB] = (b"x" * 50_000, b"")
+    desk.ended(capture=True)
+    [outcome] = [fields for fields in desk.server.fields() if fields["type"] == "succeeded"]
+    assert 3000 < len(outcome["stdout"]) < 4096
+    desk.server.say(commit(OTHER))
+    desk.server.say(Run(OTHER))
     desk.server.say(Abort())
     assert desk.runner.ops("abort")[0]["grace"] == 77.0
-    desk.runner.output[JOB] = (b"x" * 50_000, b"")
-    desk.ended(result="aborted", capture=True)
-    [outcome] = [fields for fields in desk.server.fields() if fields["type"] == "aborted"]
-    assert 3000 < len(outcome["stdout"]) < 4096

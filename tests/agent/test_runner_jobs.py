@@ -83,6 +83,8 @@ def test_what_is_told_about_a_job(launch: Launch) -> None:
         "started_at": job["started_at"],
         "ended_at": job["ended_at"],
         "capture": True,
+        "stdout_size": 4,
+        "stderr_size": 0,
     }
     assert client.jobs() == {job["job_id"]: job}
 

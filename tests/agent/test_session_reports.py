@@ -166,9 +166,9 @@ def test_many_outcomes_are_sent_one_after_the_other() -> None:
 # Output
 
 
-def test_output_is_sent_only_when_it_was_asked_for() -> None:
+def test_an_old_server_gets_output_only_when_it_was_asked_for() -> None:
     for capture in (False, True):
-        desk = running_desk(capture=capture)
+        desk = running_desk(capture=capture, extensions=0)
         desk.runner.output[JOB] = (b"hello\n", b"")
         desk.ended(capture=capture)
         [outcome] = desk.server.replies()
@@ -176,25 +176,24 @@ def test_output_is_sent_only_when_it_was_asked_for() -> None:
 
 
 def test_output_that_cannot_be_read_does_not_hold_the_outcome_up() -> None:
-    desk = running_desk(capture=True)
+    desk = running_desk(capture=True, extensions=0)
     desk.ended(capture=True)
     [outcome] = desk.server.replies()
     assert outcome.kind is NodeInput.SUCCEEDED
     assert outcome.stdout is None and outcome.stderr is None
 
 
-def test_output_of_an_aborted_job_is_for_new_servers_only() -> None:
-    for extensions in (0, 1):
-        desk = running_desk(capture=True, extensions=extensions)
-        desk.runner.output[JOB] = (b"half done\n", b"")
-        desk.ended(result="aborted", capture=True)
-        [outcome] = desk.server.replies()
-        assert outcome.stdout == ("half done\n" if extensions else None)
+def test_an_old_server_gets_no_output_of_an_aborted_job() -> None:
+    desk = running_desk(capture=True, extensions=0)
+    desk.runner.output[JOB] = (b"half done\n", b"")
+    desk.ended(result="aborted", capture=True)
+    [outcome] = desk.server.replies()
+    assert outcome == Reply(NodeInput.ABORTED, JobRef(JOB))
 
 
 @pytest.mark.parametrize("server_limit", [65536, 8192, 4096])
 def test_a_message_fits_both_limits_and_keeps_head_and_tail(server_limit: int) -> None:
-    desk = running_desk(capture=True, max_body_size=server_limit)
+    desk = running_desk(capture=True, max_body_size=server_limit, extensions=0)
     desk.runner.output[JOB] = (b"HEAD" + b'"' * 200_000 + b"TAIL", b"\xff" * 100_000)
     desk.ended(capture=True)
     _, body = desk.transport.peer.received[-1]

@@ -50,6 +50,7 @@ def test_a_database_that_is_gone_is_told_and_comes_back(
                 assert "can't be" in reply.error[0]
             assert desk.call("GET", "/pushy/_status", None).status == 200
         assert len(desk.get(JOBS).json) == 1
+        wait_until(lambda: desk.engine.accepting, "the writer to come back")
         assert desk.post(JOB).status == 201
 
 

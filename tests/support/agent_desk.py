@@ -13,13 +13,23 @@ from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple, T
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from push_jobs_agent.actions import Action, Ask, Connect, Fetch, Log, Now, ReadOutput, Send
+from push_jobs_agent.actions import (
+    Action,
+    Ask,
+    Connect,
+    Fetch,
+    Log,
+    Now,
+    ReadOutput,
+    ReadPart,
+    Send,
+)
 from push_jobs_agent.server_settings import ServerSettings
 from push_jobs_agent.session import Session
 from push_jobs_agent.transports.base import Incoming, Kind
 from push_jobs_agent.transports.memory import MemoryTransport
 from push_jobs_wire import framing, messages
-from push_jobs_wire.messages import Heartbeat, NodeMessage, Origin, Reply, ServerMessage
+from push_jobs_wire.messages import Heartbeat, NodeMessage, Origin, Output, Reply, ServerMessage
 from push_jobs_wire.states import AgentState
 
 START = Now(1000.0, 1767225600.0)
@@ -84,6 +94,12 @@ class ScriptedRunner:
             return None
         return self.answers.get(ask.op, {"ok": True})
 
+    def part(self, part: ReadPart) -> bytes:
+        """A piece of output in the spool."""
+        channels = self.output.get(part.job_id, (b"", b""))
+        content = channels[messages.STREAMS.index(part.stream)]
+        return content[part.offset : part.offset + part.most]
+
     def ops(self, op: str) -> List[Mapping[str, Any]]:
         """The fields of all requests of one kind so far."""
         return [ask.fields for ask in self.asked if ask.op == op]
@@ -136,6 +152,10 @@ class ScriptedServer:
         """All that was heard since the last call."""
         return [messages.decode_node(fields) for fields in self.fields()]
 
+    def output(self) -> List[Output]:
+        """All output that was heard since the last call."""
+        return _only(Output, self.heard())
+
     def replies(self) -> List[Reply]:
         """All that was heard about jobs since the last call."""
         return _only(Reply, self.heard())
@@ -177,6 +197,9 @@ class Desk:
         if isinstance(action, ReadOutput):
             output = self.runner.output.get(action.job_id)
             return self.session.output_read(action.job_id, output, self.now)
+        if isinstance(action, ReadPart):
+            data = self.runner.part(action)
+            return self.session.part_read(action, action.offset, data, self.now)
         if isinstance(action, Ask):
             reply = self.runner.answer(action)
             return [] if reply is None else self.session.runner_answered(action, reply, self.now)
@@ -232,9 +255,19 @@ class Desk:
         self.server.say(messages.Ack())
         self.advance(1.0)
 
+    def printed(self, job_id: str, stdout: bytes, stderr: bytes = b"") -> None:
+        """The runner says that a job that captures has printed so much by now."""
+        self.runner.output[job_id] = (stdout, stderr)
+        sizes = {"stdout_size": len(stdout), "stderr_size": len(stderr)}
+        job = spooled(job_id, capture=True, **sizes)
+        self.do(self.session.runner_event({"event": "output", "job": job}, self.now))
+        self.pump()
+
     def ended(self, job_id: str = JOB, result: str = "succeeded", **more: Any) -> None:
         """The runner says that a job ended."""
-        job = spooled(job_id, result=result, state="ended", **more)
+        stdout, stderr = self.runner.output.get(job_id, (b"", b""))
+        sizes = {"stdout_size": len(stdout), "stderr_size": len(stderr)}
+        job = spooled(job_id, result=result, state="ended", **sizes, **more)
         self.do(self.session.runner_event({"event": "ended", "job": job}, self.now))
         self.pump()
 

@@ -26,7 +26,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from stub_certificates import tls_context
 
 from push_jobs_wire import chef_auth, framing, messages
-from push_jobs_wire.messages import Ack, Confirm, Heartbeat, Reply, ServerHeartbeat, ServerMessage
+from push_jobs_wire.messages import (
+    Ack,
+    Confirm,
+    Heartbeat,
+    Output,
+    OutputAck,
+    Reply,
+    ServerHeartbeat,
+    ServerMessage,
+)
 
 PATIENCE = 20.0
 """Seconds until a test gives up waiting for the agent."""
@@ -40,6 +49,8 @@ def key_of(owner: str) -> rsa.RSAPrivateKey:
 
 class RawServer:
     """The server. ``heard`` are the bodies of all good messages that no test has taken yet.
+
+    Output that comes in pieces is put together and shown in the outcome, as old agents send it.
 
     Args:
         folder: where its certificates are written.
@@ -60,6 +71,7 @@ class RawServer:
         self.confirming = True
         self.heard: Deque[Dict[str, Any]] = deque()
         self.bad: List[str] = []
+        self._printed: Dict["tuple[str, str]", bytearray] = {}
         self.identity = b""
         self._admitted: Set[bytes] = set()
         self._sequence = 0
@@ -193,13 +205,29 @@ class RawServer:
         except Exception as error:  # the test shows it when it waits in vain
             self.bad.append(repr(error))
             return
-        self.heard.append(fields)
         message = messages.decode_node(fields)
+        if isinstance(message, Output):
+            self._store(message)
+            return
+        if "stdout_size" in fields:
+            for stream in messages.STREAMS:
+                fields[stream] = self.printed(str(fields["job_id"]), stream).decode()
+        self.heard.append(fields)
         if new and isinstance(message, Heartbeat):
             self.say(Ack())
         if isinstance(message, Reply) and self.confirming and self.extensions:
             if message.kind.value in ("succeeded", "failed", "aborted") and message.job.id:
                 self.say(Confirm(message.job.id))
+
+    def printed(self, job_id: str, stream: str) -> bytes:
+        """What a job has printed by now, as it was heard."""
+        return bytes(self._printed.get((job_id, stream), b""))
+
+    def _store(self, output: Output) -> None:
+        key = (str(output.job.id), output.stream)
+        end = output.offset + len(output.data)
+        self._printed.setdefault(key, bytearray())[output.offset : end] = output.data
+        self.say(OutputAck(output.job.id, output.stream, end, 65536))
 
     # Settings over HTTPS
 

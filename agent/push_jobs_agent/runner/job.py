@@ -18,7 +18,7 @@ from push_jobs_agent.runner.tree import FOLDER_VARIABLE, Killer, boot_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Optional
+    from typing import Any, Callable, Optional
 
     from push_jobs_agent.runner.plan import Plan
     from push_jobs_agent.runner.process import Child
@@ -31,6 +31,7 @@ CRASH_GRACE = 2.0
 RETRY_AFTER = 1.0
 """Seconds until a result that the disk did not take is written again."""
 
+STREAMS = ("stdout", "stderr")
 PIECE = 65536
 LARGEST_PIPE = 1 << 20
 """Bytes that an ordinary process can have put into a pipe, unread, when it ended."""
@@ -42,6 +43,7 @@ class Job:
     Attributes:
         fields: the job as the session is told about it.
         ended: true once the result is on the disk.
+        grown: called with each piece of output.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Job:
         self.job_id = job_id
         self._folder = os.path.realpath(folder)
         self.ended = False
+        self.grown: Callable[[], None] = lambda: None
         self.file: Optional[str] = None
         self.lock: Optional[int] = None
         self._child: Optional[Child] = None
@@ -58,6 +61,7 @@ class Job:
         self._deadline: Optional[float] = None
         self._timeout_reason = ""
         self._channels: dict[int, Channel] = {}
+        self._names: dict[int, str] = {}
         self._problems: list[str] = []
         self._selector: Optional[selectors.BaseSelector] = None
         self._retry_at: Optional[float] = None
@@ -71,6 +75,8 @@ class Job:
             "started_at": started_at,
             "ended_at": None,
             "capture": capture,
+            "stdout_size": 0,
+            "stderr_size": 0,
         }
 
     # Beginning
@@ -84,13 +90,14 @@ class Job:
         now: float,
     ) -> None:
         """Make the process and let it go. Raises OSError, and then there is no process."""
-        names = ("stdout", "stderr") if plan.capture else ()
+        names = STREAMS if plan.capture else ()
         channels = [Channel(os.path.join(self._folder, name), limit) for name in names]
         env = {FOLDER_VARIABLE: self._folder, **plan.env}
         child = spawn(plan.argv, env, plan.dir, plan.account, plan.capture)
         self._child, self._selector = child, selector
-        for fd, channel in zip(child.outputs, channels):
+        for name, fd, channel in zip(names, child.outputs, channels):
             self._channels[fd] = channel
+            self._names[fd] = name
             selector.register(fd, selectors.EVENT_READ, lambda fd=fd: self._read(fd, PIECE))
         try:
             spool.write_process(self.job_id, self._process_fields(child))
@@ -214,8 +221,12 @@ class Job:
             data = os.read(fd, size)
         except BlockingIOError:
             return 0
-        self._channels[fd].feed(data)
-        if not data:
+        channel = self._channels[fd]
+        channel.feed(data)
+        if data:
+            self.fields[f"{self._names[fd]}_size"] = channel.size
+            self.grown()
+        else:
             self._close_output(fd)
         return len(data)
 

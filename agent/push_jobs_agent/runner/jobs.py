@@ -6,12 +6,14 @@ Decides nothing about the connection; what ended is handed to ``on_ended`` after
 from __future__ import annotations
 
 import os
+import time
 
 from push_jobs_agent.runner import jobfile, locks
 from push_jobs_agent.runner.environment import FILE_VARIABLE
 from push_jobs_agent.runner.errors import Refused, RunnerError
 from push_jobs_agent.runner.job import CRASH_GRACE, Job
 from push_jobs_agent.runner.log import log
+from push_jobs_agent.runner.news import News
 from push_jobs_agent.runner.plan import Request, make_plan
 from push_jobs_agent.runner.spool import Spool
 from push_jobs_agent.runner.tree import boot_id
@@ -34,6 +36,7 @@ class Jobs:
         whitelist: what may run here; replaced by a reload.
         selector: told about the outputs of running jobs; its data are functions to call.
         on_ended: called with each job that ended.
+        on_output: called with a job that printed something, now and then.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Jobs:
         whitelist: Whitelist,
         selector: selectors.BaseSelector,
         on_ended: Callable[[dict[str, Any]], None],
+        on_output: Callable[[dict[str, Any]], None],
     ) -> None:
         self.whitelist = whitelist
         self._options = options
@@ -50,6 +54,7 @@ class Jobs:
         self._on_ended = on_ended
         self._spool = Spool(options.state_dir)
         self._running: dict[str, Job] = {}
+        self._news = News(lambda job_id: on_output(self._running[job_id].fields))
 
     @property
     def idle(self) -> bool:
@@ -114,6 +119,7 @@ class Jobs:
                 raise
             raise Refused(f"the process of the job cannot be made: {error.strerror}") from None
         self._running[plan.job_id] = job
+        job.grown = lambda: self._news.grown(plan.job_id, time.monotonic())
         log(f"job {plan.job_id}: started {plan.argv[0]!r}")
         started_at: float = job.fields["started_at"]
         return started_at
@@ -162,17 +168,19 @@ class Jobs:
 
     def next_call(self) -> Optional[float]:
         """When ``tick`` wants to be called, in monotonic seconds."""
-        due = [job.next_call() for job in self._running.values()]
+        due = [self._news.next_call(), *(job.next_call() for job in self._running.values())]
         return min((time for time in due if time is not None), default=None)
 
     def tick(self, now: float) -> None:
         """Do what is due."""
         for job in self._running.values():
             job.tick(self._spool, now)
+        self._news.tick(now)
         self._sweep()
 
     def _sweep(self) -> None:
         for job in [job for job in self._running.values() if job.ended]:
+            self._news.forget(job.job_id)
             del self._running[job.job_id]
             log(f"job {job.job_id}: {job.fields['result']}")
             self._on_ended(job.fields)

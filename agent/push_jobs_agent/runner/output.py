@@ -46,6 +46,10 @@ class Channel:
     Args:
         path: of the head; made when there is something to put into it.
         limit: bytes that are kept in the end; on disk up to half of it more.
+
+    Attributes:
+        size: bytes that came in all.
+        problem: why some of them were lost, if they were.
     """
 
     def __init__(self, path: str, limit: int) -> None:
@@ -55,6 +59,7 @@ class Channel:
         self._fd = -1
         self._number = -1
         self._room = 0
+        self.size = 0
         self.problem: Optional[str] = None
 
     def feed(self, data: bytes) -> None:
@@ -66,6 +71,7 @@ class Channel:
                     self._turn_over()
                 size = os.write(self._fd, rest[: self._room])
                 self._room -= size
+                self.size += size
                 rest = rest[size:]
         except OSError as error:
             self.problem = f"output was lost: {error.strerror}"
@@ -101,6 +107,41 @@ def read_channel(path: str) -> bytes:
     left_out = (number - 2) * len(before) + len(last)
     tail = (before + last)[len(last) :]
     return head + (MARK % left_out if left_out else b"") + tail
+
+
+def read_part(path: str, offset: int, most: int) -> tuple[int, bytes]:
+    """Up to ``most`` bytes of a channel that may still grow, from ``offset`` on.
+
+    Returns where the bytes begin, too: that is later than asked for when those were left out.
+    """
+    while True:
+        try:
+            return _read_part(path, offset, most)
+        except FileNotFoundError:
+            # The oldest piece was let go between looking and opening; the next look finds another.
+            continue
+
+
+def _read_part(path: str, offset: int, most: int) -> tuple[int, bytes]:
+    pieces = sorted(_pieces(path))
+    if not os.path.exists(path):
+        return offset, b""
+    head = os.path.getsize(path)
+    if offset < head or not pieces:
+        return offset, _read_at(path, offset, most)
+    length = os.path.getsize(f"{path}.{pieces[0]}")  # of all but the last
+    number = max((offset - head) // length + 1 if length else 1, pieces[0])
+    begin = head + (number - 1) * length
+    offset = max(offset, begin)
+    if number > pieces[-1]:
+        return offset, b""
+    return offset, _read_at(f"{path}.{number}", offset - begin, most)
+
+
+def _read_at(path: str, offset: int, most: int) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return file.read(most)
 
 
 def _pieces(path: str) -> list[int]:

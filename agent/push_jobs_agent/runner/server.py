@@ -46,7 +46,7 @@ class Server:
     def __init__(self, options: Options, whitelist: Whitelist) -> None:
         self._options = options
         self._selector = selectors.DefaultSelector()
-        self._jobs = Jobs(options, whitelist, self._selector, self._tell_ended)
+        self._jobs = Jobs(options, whitelist, self._selector, self._tell_ended, self._tell_output)
         self._session: Optional[Connection] = None
         self._stopping = False
         self._terms = 0
@@ -159,6 +159,9 @@ class Server:
 
     def _tell_ended(self, job: dict[str, Any]) -> None:
         self._send({"event": "ended", "job": job})
+
+    def _tell_output(self, job: dict[str, Any]) -> None:
+        self._send({"event": "output", "job": job})
 
     # Requests
 

@@ -13,7 +13,7 @@ import re
 
 from push_jobs_agent.runner import job_ids
 from push_jobs_agent.runner.errors import Refused, RunnerError
-from push_jobs_agent.runner.output import read_channel
+from push_jobs_agent.runner.output import read_channel, read_part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +39,23 @@ def read_output(state_dir: str, job_id: str) -> tuple[bytes, bytes]:
         raise RunnerError(f"the spool holds no job {job_id}")
     try:
         return read_channel(f"{folder}/stdout"), read_channel(f"{folder}/stderr")
+    except OSError as error:
+        raise RunnerError(f"the output of job {job_id} cannot be read: {error.strerror}") from None
+
+
+def read_output_part(
+    state_dir: str, job_id: str, stream: str, offset: int, most: int
+) -> tuple[int, bytes]:
+    """Up to ``most`` bytes of a job's ``stdout`` or ``stderr``, and the offset of the first one.
+
+    It is later than asked for when those bytes were left out, and the bytes are none at the end.
+
+    Raises:
+        RunnerError: when they cannot be read.
+    """
+    path = os.path.join(state_dir, "spool", check_job_id(job_id), stream)
+    try:
+        return read_part(path, offset, most)
     except OSError as error:
         raise RunnerError(f"the output of job {job_id} cannot be read: {error.strerror}") from None
 

@@ -139,10 +139,16 @@ class Jobs:
     def output(
         self, environ: Dict[str, Any], accept: Accepts, org: str, job: str, node: str
     ) -> bytes:
-        """What a node's command printed on the channel that the path names."""
+        """What a node's command printed on the channel that the path names.
+
+        ``?partial=true`` (ours): also what a command that still runs has printed so far.
+        """
         self._admit(environ, accept, org)
         channel = str(environ["PATH_INFO"]).rsplit("/", 1)[1]
-        found = self._services.store.output(org, job, node, channel)
+        query = parse_qs(str(environ.get("QUERY_STRING", "")))
+        limit = int(self._services.settings["max_output"])
+        partial = query.get("partial") == ["true"]
+        found = self._services.store.output(org, job, node, channel, limit, partial)
         if found is None:
             raise Failure(404, ["no output of this node and job is stored"])
         return found

@@ -19,6 +19,7 @@ from push_jobs_server.engine.dialogue import Dialogue
 from push_jobs_server.engine.inbox import Inbox
 from push_jobs_server.engine.job import JobMachine, Report
 from push_jobs_server.engine.node import HealthRules, NodeKey
+from push_jobs_server.engine.output import OutputIntake
 from push_jobs_server.engine.roster import Frames, Roster
 from push_jobs_server.records import (
     Audited,
@@ -54,6 +55,7 @@ class EngineRules:
     job_linger: float = 5.0
     max_message_size: int = 65536
     max_message_skew: float = 300.0
+    max_output: int = 1 << 20
     server_name: str = ""
 
 
@@ -116,6 +118,7 @@ class Engine:
         self.inbox = Inbox(
             access.session_key, rules.max_message_size, rules.max_message_skew, self._log_drop
         )
+        self.output = OutputIntake(rules.max_output)
         self.jobs: Dict[str, JobMachine] = {}
         self._jobs_of: Dict[NodeKey, Set[str]] = {}
         self._starting: Dict[Tuple[str, Optional[str]], List[Callable[[object], None]]] = {}
@@ -311,6 +314,7 @@ class Engine:
 
     def _drop_job(self, job: JobMachine) -> None:
         del self.jobs[job.id]
+        self.output.forget(job.id)
         for node in job.nodes:
             jobs = self._jobs_of[job.request.org, node]
             jobs.discard(job.id)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Optional
 from push_jobs_server.engine.inbox import Accepted
 from push_jobs_server.engine.job import RESULTS, JobMachine, Report
 from push_jobs_server.engine.node import NodeSession
+from push_jobs_server.engine.output import CREDIT
 from push_jobs_server.records import LateResult, Outcome, OutputStored
-from push_jobs_wire.messages import Ack, Confirm, Heartbeat, Reply, Unknown
+from push_jobs_wire.messages import Ack, Confirm, Heartbeat, Output, OutputAck, Reply, Unknown
 from push_jobs_wire.states import AgentState, JobStatus, NodeInput, NodeStatus, SessionInput
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Dialogue:
             self._heartbeat(session, message, joined, moved)
         elif isinstance(message, Reply):
             self._reply(session, message, joined)
+        elif isinstance(message, Output):
+            self._output(session, message, joined)
         else:
             self._unknown(session, message, joined)
 
@@ -175,10 +178,7 @@ class Dialogue:
         if reply.job.id is not None:
             session.idle_beats = 0
         if joined and reply.kind is not NodeInput.ABORTED:
-            if job is not None and not job.nodes[session.key[1]].final:
-                self._adopt(session, joined)
-            else:
-                self._rehab(session)
+            self._came_with(session, job)
         if reply.kind is NodeInput.ABORTED:
             self._aborted(session)
         if job is not None:
@@ -189,6 +189,28 @@ class Dialogue:
             self._engine.inbox.drop("foreign_job", detail)
         elif reply.kind is not NodeInput.ABORTED or reply.job.id is not None:
             self._about_unknown_job(session, reply)
+
+    def _output(self, session: NodeSession, output: Output, joined: bool) -> None:
+        """Store what a command wrote, also of a job that is not in memory any more."""
+        engine, (org, node), job_id = self._engine, session.key, output.job.id
+        job = self._member(session, job_id)
+        if joined:
+            self._came_with(session, job)
+        if job_id is None or (job is None and job_id in engine.jobs):
+            engine.inbox.drop("foreign_job", f"{org}/{node} sent output of job {job_id}")
+            return
+        batch = engine.batch(job_id)
+        batch.changes.extend(engine.output.take(org, job_id, node, output))
+        end = engine.output.end(job_id, node, output)
+        ack = OutputAck(job_id, output.stream, end, CREDIT)
+        batch.after.append(lambda: engine.roster.send((org, node), ack))
+
+    def _came_with(self, session: NodeSession, job: Optional[JobMachine]) -> None:
+        """The node came online with words about this job, if it is one of its jobs."""
+        if job is not None and not job.nodes[session.key[1]].final:
+            self._adopt(session, True)
+        else:
+            self._rehab(session)
 
     def _aborted(self, session: NodeSession) -> None:
         if self._engine.roster.settle(session, SessionInput.ABORTED):
@@ -233,7 +255,9 @@ def report_of(reply: Reply, extensions: bool) -> Report:
     """A node's reply as a job takes it; output counts only when both channels came."""
     outcome = Outcome(reply.exit_code, reply.signal, reply.reason, reply.started_at, reply.ended_at)
     output = None
-    if reply.stdout is not None and reply.stderr is not None:
+    if reply.stdout_size is not None or reply.stderr_size is not None:
+        output = (b"", b"")  # it was sent in pieces, and the last one is before this message
+    elif reply.stdout is not None and reply.stderr is not None:
         output = (reply.stdout.encode("utf-8"), reply.stderr.encode("utf-8"))
     started = extensions and (
         reply.kind is NodeInput.ACK_RUN or (reply.kind in RESULTS and reply.started_at is not None)

@@ -28,9 +28,11 @@ from push_jobs_server.records import (
     LateResult,
     NodeChanged,
     Outcome,
+    OutputChunk,
     OutputStored,
 )
 from push_jobs_server.store.node_statements import ManyRows, PackedRows, Row, Statement
+from push_jobs_server.store.output_statements import add_chunk, chunk_row, drop_middle, middle_row
 from push_jobs_server.store.tables import (
     audit,
     grants,
@@ -71,6 +73,8 @@ class Statements:
         self.add_late = _add_where_over(insert, late_results, _not_that_status())
         self.add_output = _add_where_over(insert, outputs)
         self.add_cancel = insert(job_cancels).on_conflict_do_nothing()
+        self.add_chunk = add_chunk(insert)
+        self.drop_middle = drop_middle()
         self.add_grant = _replace(insert, grants)
         self.drop_grants = _drop_grants()
         self.add_session_key = _replace(insert, session_keys)
@@ -124,6 +128,7 @@ class ChangeSet:
         self._late: List[LateResult] = []
         self._outputs: List[OutputStored] = []
         self._cancels: List[CancelStored] = []
+        self._chunks: List[OutputChunk] = []
         self._grants: Dict[str, Grant] = {}
         self._keys: Dict[Tuple[str, str], bytes] = {}
         self._audit: List[AuditEntry] = []
@@ -139,6 +144,8 @@ class ChangeSet:
             self._created.append(change.job)
         elif isinstance(change, OutputStored):
             self._outputs.append(change)
+        elif isinstance(change, OutputChunk):
+            self._chunks.append(change)
         elif isinstance(change, LateResult):
             self._late.append(change)
         elif isinstance(change, CancelStored):
@@ -175,6 +182,9 @@ class ChangeSet:
         # One by one: PostgreSQL's driver would make one huge text of many.
         for output in self._outputs:
             yield statements.add_output, [_output_row(output)]
+        for chunk in self._chunks:
+            yield statements.add_chunk, [chunk_row(chunk)]
+        yield statements.drop_middle, list(_middles(self._chunks))
         yield statements.set_job, [_job_change_row(change) for change in self._jobs.values()]
         yield statements.add_cancel, [_cancel_row(change) for change in self._cancels]
         yield statements.add_grant, [vars(grant) for grant in self._grants.values()]
@@ -189,6 +199,12 @@ class ChangeSet:
 def audit_row(entry: AuditEntry) -> Row:
     """A row of ``audit``; the details' JSON is ASCII, so that every database takes it."""
     return {**vars(entry), "details": json.dumps(dict(entry.details))}
+
+
+def _middles(chunks: Sequence[OutputChunk]) -> Iterator[Row]:
+    """What to let go, once for each channel."""
+    newest = {(chunk.job_id, chunk.node, chunk.stream): chunk for chunk in chunks}
+    return (middle_row(chunk) for chunk in newest.values() if chunk.tail > chunk.head)
 
 
 def _job_row(job: JobRecord) -> Row:

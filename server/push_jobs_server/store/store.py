@@ -17,6 +17,7 @@ from push_jobs_server.store import schema
 from push_jobs_server.store.changes import ChangeSet, Statements
 from push_jobs_server.store.connections import Connections
 from push_jobs_server.store.history import JOBS, LISTED, page
+from push_jobs_server.store.output_statements import joined
 from push_jobs_server.store.rows import job_node, job_record
 from push_jobs_server.store.tables import (
     grants,
@@ -25,6 +26,7 @@ from push_jobs_server.store.tables import (
     job_nodes,
     jobs,
     late_results,
+    output_chunks,
     outputs,
     session_keys,
 )
@@ -71,6 +73,17 @@ _OUTPUTS = {
     )
     for column in (outputs.c.stdout, outputs.c.stderr)
 }
+_CHUNKS = (
+    select(output_chunks.c.begins_at, output_chunks.c.data)
+    .join(jobs, jobs.c.id == output_chunks.c.job_id)
+    .where(
+        jobs.c.org == bindparam("org"),
+        output_chunks.c.job_id == bindparam("id"),
+        output_chunks.c.node == bindparam("node"),
+        output_chunks.c.stream == bindparam("stream"),
+    )
+    .order_by(output_chunks.c.begins_at)
+)
 _GRANTS = select(grants).where(grants.c.expires_at > bindparam("now")).order_by(grants.c.expires_at)
 
 
@@ -143,11 +156,27 @@ class Store:
         job_id: Optional[str] = self._scalar(_BY_KEY, {"org": org, "key": request_key})
         return job_id
 
-    def output(self, org: str, job_id: str, node: str, stream: str) -> Optional[bytes]:
-        """What a node wrote to ``stdout`` or ``stderr``; None when nothing was captured."""
-        values = {"org": org, "id": job_id, "node": node}
-        content: Optional[bytes] = self._scalar(_OUTPUTS[stream], values)
-        return content
+    def output(
+        self,
+        org: str,
+        job_id: str,
+        node: str,
+        stream: str,
+        limit: int = 1 << 20,
+        partial: bool = False,
+    ) -> Optional[bytes]:
+        """What a node wrote to ``stdout`` or ``stderr``; None when nothing was captured.
+
+        ``limit``: bytes that are shown of it, its head and its tail. ``partial``: what is there
+        already of a command that has not ended.
+        """
+        values = {"org": org, "id": job_id, "node": node, "stream": stream}
+        with self.reading() as connection:
+            whole: Optional[bytes] = connection.execute(_OUTPUTS[stream], values).scalar()
+            chunks = _rows(connection, _CHUNKS, values)
+        if whole is None and not (partial and chunks):
+            return None
+        return whole or joined(((row.begins_at, bytes(row.data)) for row in chunks), limit)
 
     def unfinished(self) -> List[JobRecord]:
         """The jobs of all organizations that have not ended, with their nodes, oldest first."""

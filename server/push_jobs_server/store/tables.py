@@ -24,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 """The revision that this program needs; revisions are numbers, so that older and newer show."""
 
 metadata = MetaData(
@@ -158,6 +158,20 @@ Index(
     audit.c.id,
     sqlite_where=audit.c.result == "refused",
     postgresql_where=audit.c.result == "refused",
+)
+
+# Bytes of output as they came; a row in ``outputs`` says that all of them are there.
+output_chunks = Table(
+    "output_chunks",
+    metadata,
+    Column("job_id", String(32), primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    Column("begins_at", BigInteger, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    ForeignKeyConstraint(
+        ["job_id", "node"], [job_nodes.c.job_id, job_nodes.c.node], ondelete="CASCADE"
+    ),
 )
 
 # Nodes' sessions

@@ -1,0 +1,100 @@
+"""The statements about output that comes in chunks, and how chunks become one text again."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Tuple
+
+from sqlalchemy import bindparam, delete, func, select
+
+from push_jobs_server.records import OutputChunk
+from push_jobs_server.store.node_statements import Row, Statement
+from push_jobs_server.store.tables import job_nodes, jobs, output_chunks
+
+MARK = b"\n[... %d bytes left out ...]\n"
+"""Stands where bytes are missing; agents write the same mark."""
+
+_KEY = ["job_id", "node", "stream", "begins_at"]
+
+
+def add_chunk(insert: Any) -> Statement:
+    """Insert beside a node of a job of that organization.
+
+    After a restart of the server an agent may repeat bytes in longer pieces: the longer one stays.
+    """
+    values = [
+        bindparam(name, type_=output_chunks.c[name].type)
+        for name in ("stream", "begins_at", "data")
+    ]
+    source = (
+        select(job_nodes.c.job_id, job_nodes.c.node, *values)
+        .join(jobs, jobs.c.id == job_nodes.c.job_id)
+        .where(
+            job_nodes.c.job_id == bindparam("of_job"),
+            job_nodes.c.node == bindparam("of_node"),
+            jobs.c.org == bindparam("of_org"),
+        )
+    )
+    statement = insert(output_chunks).from_select([*_KEY, "data"], source)
+    return statement.on_conflict_do_update(
+        index_elements=_KEY,
+        set_={"data": statement.excluded.data},
+        where=func.length(statement.excluded.data) > func.length(output_chunks.c.data),
+    )
+
+
+def drop_middle() -> Statement:
+    """Delete the chunks of a channel that lie between its head and its tail."""
+    table = output_chunks.c
+    return delete(output_chunks).where(
+        table.job_id == bindparam("of_job"),
+        table.node == bindparam("of_node"),
+        table.stream == bindparam("of_stream"),
+        table.begins_at >= bindparam("head"),
+        table.begins_at + func.length(table.data) <= bindparam("tail"),
+    )
+
+
+def chunk_row(chunk: OutputChunk) -> Row:
+    """The parameters of ``add_chunk``."""
+    return {
+        "of_job": chunk.job_id,
+        "of_node": chunk.node,
+        "of_org": chunk.org,
+        "stream": chunk.stream,
+        "begins_at": chunk.offset,
+        "data": chunk.data,
+    }
+
+
+def middle_row(chunk: OutputChunk) -> Row:
+    """The parameters of ``drop_middle``."""
+    return {
+        "of_job": chunk.job_id,
+        "of_node": chunk.node,
+        "of_stream": chunk.stream,
+        "head": chunk.head,
+        "tail": chunk.tail,
+    }
+
+
+def joined(chunks: Iterable[Tuple[int, bytes]], limit: int) -> bytes:
+    """The text of a channel from its chunks in order of their offsets, in about ``limit`` bytes.
+
+    Bytes that came twice count once; where some are missing a mark says how many.
+    """
+    found = list(chunks)
+    head = limit // 2
+    end = max((offset + len(data) for offset, data in found), default=0)
+    tail = max(head, end - (limit - head))
+    parts, position = [], 0
+    for offset, data in found:
+        begin = max(offset, position)
+        if begin >= head:
+            begin = max(begin, tail)
+        fresh = data[begin - offset :]
+        if fresh:
+            if begin > position:
+                parts.append(MARK % (begin - position))
+            parts.append(fresh)
+            position = begin + len(fresh)
+    return b"".join(parts)
