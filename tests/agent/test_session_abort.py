@@ -7,7 +7,7 @@ from typing import List, Optional
 import pytest
 from agent_desk import JOB, Desk, commit, ready_desk, running_desk, spooled
 
-from push_jobs_wire.messages import Abort, Run
+from push_jobs_wire.messages import Abort, Output, Reply, Run
 from push_jobs_wire.states import NodeInput
 
 
@@ -56,14 +56,16 @@ def test_a_new_runner_is_told_the_same() -> None:
     assert desk.runner.ops("abort")[1:] == desk.runner.ops("abort")[:1]
 
 
-def test_the_output_goes_with_aborted() -> None:
+def test_the_output_goes_before_aborted() -> None:
     desk = running_desk(capture=True)
     desk.runner.output[JOB] = (b"so far", b"")
     desk.server.say(Abort(1.0, "enough"))
     desk.ended(result="aborted", signal=15, reason="enough", capture=True)
-    [aborted] = desk.server.replies()
+    output, aborted = desk.server.heard()
+    assert isinstance(output, Output) and output.data == b"so far"
+    assert isinstance(aborted, Reply)
     assert (aborted.kind, aborted.job.id, aborted.reason) == (NodeInput.ABORTED, JOB, "enough")
-    assert (aborted.stdout, aborted.stderr) == ("so far", "")
+    assert (aborted.stdout_size, aborted.stderr_size) == (6, 0)
 
 
 def test_a_reason_without_end_is_shortened() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -20,7 +21,7 @@ def test_a_database_of_the_first_version_keeps_its_jobs(database_url: str) -> No
     config = Config()
     folder = Path(str(store_package.__file__)).with_name("migrations")
     config.set_main_option("script_location", str(folder))
-    engine = create_engine(database_url, future=True)
+    engine: Any = create_engine(database_url, future=True)
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")

@@ -87,9 +87,12 @@ class RunnerClient:
         return message
 
     def hung_up(self) -> bool:
-        """True once the runner has closed the connection."""
+        """True once the runner has closed the connection; news of output may come before that."""
         try:
-            return self._file.readline() == b""
+            while True:
+                line = self._file.readline()
+                if b'"output"' not in line:
+                    return line == b""
         except ConnectionError:
             return True
 

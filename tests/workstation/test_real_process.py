@@ -82,7 +82,10 @@ def test_a_reader_that_goes_away_is_no_drama(stub: PushyStub, environment: Dict[
     for _ in range(2000):
         stub.add_job("a command with a name that is rather long")
     process = subprocess.Popen(
-        [*START, "job", "list"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*START, "job", "list", "--all"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert process.stdout is not None and process.stderr is not None
     assert process.stdout.read(3) == b"JOB"

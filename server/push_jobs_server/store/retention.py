@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from push_jobs_server.audit import REFUSED, first_id
 from push_jobs_server.store.history import not_newer
 from push_jobs_server.store.store import Store
-from push_jobs_server.store.tables import audit, job_nodes, jobs, outputs
+from push_jobs_server.store.tables import audit, job_nodes, jobs, output_chunks, outputs
 from push_jobs_wire.states import FINAL_JOB
 
 _ENDED = sorted(status.value for status in FINAL_JOB)
@@ -170,7 +170,14 @@ def _remove_slice(job_ids: List[str], database: Connection, size: int) -> int:
 
 # A node weighs 1, and each 16 KiB of its output as much again. Lengths cost nothing to ask for.
 _BYTES = func.length(outputs.c.stdout) + func.length(outputs.c.stderr)
-_WEIGHT = 1 + func.coalesce(_BYTES, 0) / 16384
+_CHUNKS = (
+    select(func.sum(func.length(output_chunks.c.data)))
+    .where(
+        output_chunks.c.job_id == job_nodes.c.job_id, output_chunks.c.node == job_nodes.c.node
+    )
+    .scalar_subquery()
+)
+_WEIGHT = 1 + (func.coalesce(_BYTES, 0) + func.coalesce(_CHUNKS, 0)) / 16384
 _WEIGHED = job_nodes.outerjoin(outputs)
 
 
