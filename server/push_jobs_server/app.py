@@ -1,8 +1,8 @@
 """A running server: its parts put together, started in order and stopped in order.
 
 Order of the start: the store is read before sockets are bound, so that the first frame of a node
-finds its key and its jobs; HTTP comes last. Order of the stop: no new requests, then the engine,
-then the writer drains what was given to it.
+finds its key and its jobs; HTTP comes last. Order of the stop: feeds end, no new requests, then the
+engine, then the writer drains what was given to it.
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ from push_jobs_server.api.refusals import RefusalLog
 from push_jobs_server.api.services import ServerFacts, Services
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.core import Engine, EngineRules
+from push_jobs_server.engine.events import rebuilt
 from push_jobs_server.engine.node import HealthRules
 from push_jobs_server.engine.thread import EngineThread
 from push_jobs_server.housekeeping import Housekeeper
+from push_jobs_server.feeds.hub import FeedRules
+from push_jobs_server.feeds.readers import Feeds
 from push_jobs_server.http import HttpServer
 from push_jobs_server.identity.chosen import open_identity
 from push_jobs_server.logs import set_up_logging
@@ -94,11 +97,15 @@ class Server:
             int(settings["max_message_size"]),
         )
         incarnation_id = str(uuid.uuid4())
+        unfinished = self.store.unfinished()
+        self._feeds = _feeds(settings)
+        for job in unfinished:
+            self._feeds.restore(rebuilt(job), incarnation_id[:8])
         engine = Engine(
             _rules(settings),
             incarnation_id,
             access,
-            self.store.unfinished(),
+            unfinished,
             time.time(),
             _log_event,
         )
@@ -108,6 +115,7 @@ class Server:
             self._writer,
             lambda body: framing.seal_rsa(signing_key, body),
             float(settings["heartbeat_interval"]),
+            self._feeds,
         )
         public_key = signing_key.public_key().public_bytes(
             Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
@@ -130,6 +138,7 @@ class Server:
             self.store,
             self._identity,
             self._engine,
+            self._feeds,
             refusals=self._refusals,
         )
         self._http = _http_server(settings, build(services))
@@ -163,6 +172,7 @@ class Server:
     def stop(self) -> None:
         """Stop in order; whatever the engine gave to the writer is stored."""
         log.info("stopping")
+        self._feeds.close()
         self._http.stop()
         self._housekeeper.stop()
         self._refusals.flush(force=True)
@@ -208,6 +218,11 @@ def _rules(settings: Values) -> EngineRules:
     )
 
 
+def _feeds(settings: Values) -> Feeds:
+    rules = FeedRules(float(settings["job_linger"]), float(settings["org_feed_expiration"]))
+    return Feeds(rules, int(settings["http.max_feeds"]))
+
+
 def _http_server(settings: Values, application: Any) -> HttpServer:
     certificate = None
     if settings["tls.enabled"]:
@@ -216,6 +231,7 @@ def _http_server(settings: Values, application: Any) -> HttpServer:
         (str(settings["http.host"]), int(settings["http.port"])),
         application,
         int(settings["http.threads"]),
+        int(settings["http.max_feeds"]),
         float(settings["http.request_timeout"]),
         float(settings["tls.handshake_timeout"]),
         certificate,

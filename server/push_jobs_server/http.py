@@ -4,6 +4,9 @@ Cheroot shakes TLS hands in its one accept thread and gives each new connection 
 once; a few silent connections could hold everybody up. Here a new connection waits in the selector,
 without a thread, until it has sent something, and the handshake is made with a deadline in the
 worker that then serves it (architecture 3, TLS).
+
+An answer without a length is a stream (an event feed): it is sent piece by piece, a reader that is
+gone is noticed before each piece, and ``stop`` does not wait for one that does not read.
 """
 
 from __future__ import annotations
@@ -17,11 +20,14 @@ from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server as WsgiServer
 
 from push_jobs_server.http_connection import Connection
+from push_jobs_server.http_streams import Streams
 from push_jobs_wire.errors import PushJobsError
 
 log = logging.getLogger("push_jobs_server.http")
 
 _MAX_HEADER = 64 * 1024
+_STREAM_END = 0.5
+"""Seconds in which streams end by themselves when the server stops."""
 
 
 class HttpError(PushJobsError):
@@ -43,6 +49,7 @@ class HttpServer(WsgiServer):
         address: host and port; port 0 takes a free one.
         application: the WSGI application.
         threads: worker threads; each serves one request at a time.
+        feeds: worker threads beside them, as many as there may be endless answers.
         request_timeout: seconds that a read or write of a request may take, and that an idle
             connection is kept.
         handshake_timeout: seconds for a TLS handshake.
@@ -56,6 +63,7 @@ class HttpServer(WsgiServer):
         address: Tuple[str, int],
         application: Callable[..., Any],
         threads: int,
+        feeds: int,
         request_timeout: float,
         handshake_timeout: float,
         certificate: Optional[Tuple[str, str]],
@@ -64,14 +72,15 @@ class HttpServer(WsgiServer):
         super().__init__(
             address,
             application,
-            numthreads=threads,
-            max=threads,
+            numthreads=threads + feeds,
+            max=threads + feeds,
             server_name="push-jobs",
             request_queue_size=512,
             **options,
         )
         self.max_request_header_size = _MAX_HEADER
         self.handshake_timeout = handshake_timeout
+        self.streams = Streams()
         if certificate is not None:
             self.ssl_adapter = self._adapter(*certificate)
 
@@ -99,6 +108,11 @@ class HttpServer(WsgiServer):
                 "is another server running? Change http.port"
             ) from None
         return int(self.bind_addr[1])
+
+    def stop(self) -> None:
+        """Stop serving; whoever feeds the streams has ended them before."""
+        self.streams.cut(_STREAM_END)
+        super().stop()
 
     @staticmethod
     def bind_socket(socket_: socket.socket, bind_addr: Any) -> Any:

@@ -6,6 +6,7 @@ of a request is ever taken for the next one. What a request means is not decided
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -14,6 +15,8 @@ import time
 from typing import Any, Callable
 
 from cheroot.server import HTTPConnection, HTTPRequest
+
+from push_jobs_server.http_streams import gone
 
 log = logging.getLogger("push_jobs_server.http")
 
@@ -64,6 +67,14 @@ class Request(HTTPRequest):
             log.debug("lost %s while answering: %s", self.conn.remote_addr, error)
             self.close_connection = True
 
+    def write(self, chunk: bytes) -> None:
+        """Send a piece; of an answer without a length only to a reader that is still there."""
+        if self.chunked_write:
+            self.server.streams.add(self.conn)
+            if gone(self.conn.socket):
+                raise BrokenPipeError(errno.EPIPE, "the reader of a stream is gone")
+        super().write(chunk)
+
     def send_headers(self) -> None:
         """Close after the answer when the body was not read: it may be endless."""
         said_so = (b"connection", b"close") in ((k.lower(), v) for k, v in self.outheaders)
@@ -107,7 +118,10 @@ class Connection(HTTPConnection):
             return False
         self.shaken = True
         serve: Callable[[], Any] = super().communicate
-        return bool(serve())
+        try:
+            return bool(serve())
+        finally:
+            self.server.streams.remove(self)
 
     def close(self) -> None:
         """Close, but not before the peer could read our answer."""

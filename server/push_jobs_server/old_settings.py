@@ -97,9 +97,6 @@ _SERVICE = "the service manager decides whether and where the server runs"
 _LOG = "the server logs to standard error; whoever runs it keeps and rotates that"
 _CHEF = "connections to a Chef server are made and kept as requests need them"
 _METRICS = "metrics are not pushed; monitoring asks `/pushy/_status`"
-_FEEDS = (
-    "how long events can be asked for again, and when a quiet feed gives a sign of life, is fixed"
-)
 _DATABASE = (
     "this server has tables of its own: give it a new database in `database.url`, "
     "and keep the old one as it is"
@@ -164,7 +161,8 @@ FILE_SETTINGS: Sequence[OldSetting] = (
         ("graphite_host", "localhost"),
         ("graphite_port", "2003"),
     ),
-    *_needless(MAIN, _FEEDS, ("keep_alive_time", "15"), ("org_feed_expiration", "60")),
+    _renamed("keep_alive_time", "15", "keep_alive_time"),
+    _renamed("org_feed_expiration", "60", "org_feed_expiration"),
     _renamed("wait_complete_time", "5", "job_linger"),
     *_needless(
         POSTGRESQL,

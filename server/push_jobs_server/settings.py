@@ -104,7 +104,21 @@ _FIELDS = (
     _seconds(
         "job_linger",
         5.0,
-        "How long an ended job is still listed by the status route.",
+        "How long the feed of an ended job still has all its events; later it has a summary.",
+        0,
+        3600,
+    ),
+    _seconds(
+        "keep_alive_time",
+        15.0,
+        "Silence on an event feed after which a comment shows that it lives.",
+        0.05,
+        3600,
+    ),
+    _seconds(
+        "org_feed_expiration",
+        60.0,
+        "How long the feed of an organization keeps its events.",
         0,
         3600,
     ),
@@ -185,6 +199,14 @@ _FIELDS = (
         1,
         4096,
         "threads",
+    ),
+    _count(
+        "http.max_feeds",
+        256,
+        "Event feeds that may be open at the same time; each has a thread besides http.threads.",
+        0,
+        4096,
+        "feeds",
     ),
     _seconds(
         "http.request_timeout",

@@ -22,7 +22,7 @@ def _hello(environ: Any, start_response: Any) -> List[bytes]:
 def _server(folder: Path, port: int = 0) -> HttpServer:
     tls_context(folder)
     chain = str(folder / "server.pem")
-    return HttpServer(("127.0.0.1", port), _hello, 4, 5.0, 5.0, (chain, chain))
+    return HttpServer(("127.0.0.1", port), _hello, 4, 0, 5.0, 5.0, (chain, chain))
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from push_jobs_server.api.services import ServerFacts, Services
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.core import Engine, EngineRules
 from push_jobs_server.engine.thread import EngineThread
+from push_jobs_server.feeds.hub import FeedRules
+from push_jobs_server.feeds.readers import Feeds
 from push_jobs_server.identity.base import Identity
 from push_jobs_server.identity.local import LocalIdentity
 from push_jobs_server.records import Change, SessionKeyStored
@@ -124,9 +126,10 @@ class Desk:
         unfinished = self.store.unfinished()
         engine = Engine(rules, "incarnation", self.access, unfinished, time.time(), lambda *_: None)
         self.writer = Writer(self.store, capacity=100)
+        self.feeds = Feeds(FeedRules(), 4)
         self.transport = MemoryTransport()
         self.engine = EngineThread(
-            engine, self.transport, self.writer, lambda body: b"signed", 10.0
+            engine, self.transport, self.writer, lambda body: b"signed", 10.0, self.feeds
         )
         facts = ServerFacts("incarnation", "push.test", 10000, 10002, "PEM", "k" * 40)
         clock = self._now
@@ -137,6 +140,7 @@ class Desk:
             self.store,
             source or self.identity,
             self.engine,
+            self.feeds,
             clock,
             self.refusals,
         )

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.core import Batch, Engine, EngineRules
+from push_jobs_server.engine.events import Event
 from push_jobs_server.records import Change, Grant, JobRecord, JobRequest
 from push_jobs_wire.framing import format_timestamp, seal_hmac
 from push_jobs_wire.messages import Heartbeat, JobRef, Origin, Reply, encode_node
@@ -17,7 +18,7 @@ KEYS = {(org, node): bytes(range(32)) for org in ("acme", "other") for node in (
 
 
 class EngineDesk:
-    """Drives one engine; ``stored`` holds the changes that the test let through."""
+    """Drives one engine; ``stored`` and ``events`` hold what the test let through."""
 
     def __init__(
         self,
@@ -29,6 +30,7 @@ class EngineDesk:
         self.logged: List[str] = []
         self.engine = Engine(rules, "run-1", Access(KEYS, grants), unfinished, START, self._log)
         self.stored: List[Change] = []
+        self.events: List[Event] = []
         self.answers: List[object] = []
         self.sent: List[Tuple[str, Dict[str, Any]]] = []
         self.held: List[Batch] = []
@@ -87,7 +89,7 @@ class EngineDesk:
             if not batches:
                 break
             for batch in batches:
-                if batch.changes:
+                if batch.changes or batch.events:
                     self.held.append(batch)
                 else:
                     self._settle(batch)
@@ -95,6 +97,7 @@ class EngineDesk:
             self.sent.append((address.decode()[1:], json.loads(body)))
 
     def _settle(self, batch: Batch) -> None:
+        self.events.extend(batch.events)
         for act in batch.after:
             act()
 

@@ -10,6 +10,8 @@ from engine_desk import KEYS, request
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.core import Engine, EngineRules
 from push_jobs_server.engine.thread import EngineThread
+from push_jobs_server.feeds.hub import FeedRules
+from push_jobs_server.feeds.readers import Feeds
 from push_jobs_server.records import Change
 from push_jobs_server.transports.base import Transport
 from push_jobs_wire.framing import format_timestamp, seal_hmac
@@ -52,7 +54,8 @@ def thread_of(transport: Transport, access: Access, log: Log = _ignore) -> Engin
     """A started thread whose engine has incarnation ``run-1``; end it with ``finish``."""
     engine = Engine(EngineRules(), "run-1", access, (), time.time(), log)
     writer = InstantWriter()
-    thread = EngineThread(engine, transport, writer, lambda body: b"header", 10.0)
+    feeds = Feeds(FeedRules(), 1)
+    thread = EngineThread(engine, transport, writer, lambda body: b"header", 10.0, feeds)
     writer.report = thread.stored
     thread.start()
     return thread

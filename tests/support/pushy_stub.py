@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Type
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from stub_certificates import pem_of, tls_context, user_key, write_private
@@ -28,6 +28,9 @@ from push_jobs_wire import chef_auth
 Record = Dict[str, Any]
 Frame = Tuple[str, Mapping[str, Record]]
 """The status of a job, and what is different from a new node for each of its nodes."""
+
+Feed = List[Union[bytes, threading.Event]]
+"""What one reader of a feed is sent, and what is waited for in between."""
 
 NOT_STARTED: Record = {
     "status": "new",
@@ -87,6 +90,8 @@ class PushyStub:
         self.next_answers: List[Answer] = []
         self.connections = 0
         self.hold: Optional[threading.Event] = None
+        self.feeds: Dict[str, List[Feed]] = {}
+        self.feed_ids: List[Optional[str]] = []
         write_private(self.key, pem_of(user_key()))
         self._ids: List[str] = []
         self._frames: Dict[str, List[Frame]] = {}
@@ -224,6 +229,9 @@ class _Handler(BaseHTTPRequestHandler):
         stub = self.server.stub
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = dict(self.headers.items())
+        if "/job_status_feed/" in self.path:
+            self._feed(headers)
+            return
         stub.seen.append(Seen(self.command, self.path, headers, body))
         if stub.hold is not None:
             stub.hold.wait(30)
@@ -233,6 +241,27 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(Answer(200, stub.ca.read_bytes(), {"Content-Type": "text/plain"}))
         else:
             self._send(self._refused(headers, body) or self._route(body))
+
+    def _feed(self, headers: Mapping[str, str]) -> None:
+        """The next reader's part of a job's feed; 404 when none is left. Never in ``seen``."""
+        stub = self.server.stub
+        feeds = stub.feeds.get(self.path.rsplit("/", 1)[1])
+        refusal = self._refused(headers, b"")
+        if refusal is not None or not feeds:
+            self._send(refusal or _json(404, {"error": ["no feed"]}))
+            return
+        stub.feed_ids.append(headers.get("Last-Event-ID"))
+        feed = feeds.pop(0)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for piece in feed:
+            if isinstance(piece, bytes):
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            else:
+                piece.wait(20)
+        self.wfile.write(b"0\r\n\r\n")
 
     def _refused(self, headers: Mapping[str, str], body: bytes) -> Optional[Answer]:
         try:

@@ -72,7 +72,7 @@ class TlsDesk:
         self._ca = folder / "ca.pem"
         chain = str(folder / "server.pem")
         self._server = HttpServer(
-            ("127.0.0.1", 0), desk.application, 2, request_timeout, PATIENCE, (chain, chain)
+            ("127.0.0.1", 0), desk.application, 2, 0, request_timeout, PATIENCE, (chain, chain)
         )
         self._server.expiration_interval = 0.05  # seconds until it notices that it shall stop
         self.port = self._server.listen()

@@ -78,7 +78,8 @@ def step_of(row: Row, name: str) -> Step:
     if word == "":
         name = "run_start"
     event = None if word is None else (name, word)
-    return Step(None if row[2] is None else NodeStatus(row[2]), event, row[4])
+    rehab_last = row[4] and row[0] in (("down",), ("ack_run",))
+    return Step(None if row[2] is None else NodeStatus(row[2]), event, row[4], rehab_last)
 
 
 @pytest.mark.parametrize("row", VOTING)

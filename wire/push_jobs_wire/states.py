@@ -7,7 +7,7 @@ Sources: pushy-protocol 6 and 7.1, pushy-api 5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Dict, FrozenSet, Mapping, Optional, Tuple
 
@@ -113,12 +113,14 @@ class Step:
     """What an input does to a node in a job.
 
     ``status`` is the next status (None: unchanged). ``event`` is (name, status word) of the feed
-    event it causes. ``rehab`` says that the node is told to abort and start afresh.
+    event it causes. ``rehab`` says that the node is told to abort and start afresh;
+    ``rehab_last`` that feeds tell this after the event, not before it.
     """
 
     status: Optional[NodeStatus] = None
     event: Optional[Tuple[str, str]] = None
     rehab: bool = False
+    rehab_last: bool = False
 
 
 Table = Mapping[Tuple[NodeInput, NodeStatus], Step]
@@ -147,13 +149,13 @@ def _voting_table() -> Table:
         (NodeInput.CANCELLED, ready): Step(NodeStatus.WAS_READY, rehab=True),
     }
     for status in (new, ready):
-        table[NodeInput.DOWN, status] = Step(gone, _vote("down"), rehab=True)
+        table[NodeInput.DOWN, status] = Step(gone, _vote("down"), rehab=True, rehab_last=True)
         for unexpected in _OUTCOMES | {NodeInput.ACK_RUN, NodeInput.NACK_RUN}:
             table[unexpected, status] = Step(gone, rehab=True)
     for status in _FINAL_NODE:
         died = Step(None, _vote("client_died_while_voting"), rehab=True)
         table[NodeInput.ACK_COMMIT, status] = table[NodeInput.NACK_COMMIT, status] = died
-        table[NodeInput.DOWN, status] = Step(None, _vote("down"), rehab=True)
+        table[NodeInput.DOWN, status] = Step(None, _vote("down"), rehab=True, rehab_last=True)
         for unexpected in _OUTCOMES | {NodeInput.ACK_RUN, NodeInput.NACK_RUN}:
             table[unexpected, status] = Step(rehab=True)
     return table
@@ -186,8 +188,9 @@ def _running_table() -> Table:
         table[NodeInput.CANCELLED, status] = Step(NodeStatus.ABORTED, _run("aborted"))
     died = Step(None, _run("client_died_while_running"), rehab=True)
     for status in _FINAL_NODE:
-        for what in lost | _OUTCOMES | {NodeInput.ACK_RUN, NodeInput.NACK_RUN}:
+        for what in lost | _OUTCOMES | {NodeInput.NACK_RUN}:
             table[what, status] = died
+        table[NodeInput.ACK_RUN, status] = replace(died, rehab_last=True)
     return table
 
 

@@ -26,7 +26,7 @@ from urllib.parse import quote
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from push_jobs.address import parse_server
-from push_jobs.connection import BYTES, Connection, check_ca
+from push_jobs.connection import BYTES, EVENTS, Connection, check_ca
 from push_jobs.credentials import parse_key, read_key
 from push_jobs.errors import (
     AmbiguousId,
@@ -37,9 +37,10 @@ from push_jobs.errors import (
     UnknownJob,
     UntrustedServer,
     UsageError,
-    WaitTimeout,
 )
 from push_jobs.job_query import LARGEST_PAGE, JobQuery, Statuses
+from push_jobs.event_stream import JobEvent
+from push_jobs.following import Follower, News, Pieces
 from push_jobs.job_request import JobOptions, encode_cancel, encode_job
 from push_jobs.models import Cancellation, Job, JobSummary, NodeState
 from push_jobs.pinning import normalize_fingerprint
@@ -294,11 +295,24 @@ class Client:
         timeout: Optional[float] = None,
         on_trouble: Optional[Callable[[PushJobsClientError], None]] = None,
     ) -> Iterator[Job]:
-        """Yield the job after each poll, for the last time when it has ended.
+        """Yield the job after each look at it, for the last time when it has ended.
 
-        A server that is away is tried again for PATIENCE seconds; ``on_trouble`` is called each
-        time.
+        It is looked at when its event feed has news, or again and again when there is no feed. A
+        server that is away is tried again for PATIENCE seconds; ``on_trouble`` is called each time.
         """
+        news = News(lambda: self._open_feed(job_id, None))
+        try:
+            yield from self._watch(job_id, timeout, on_trouble, news)
+        finally:
+            news.close()
+
+    def _watch(
+        self,
+        job_id: str,
+        timeout: Optional[float],
+        on_trouble: Optional[Callable[[PushJobsClientError], None]],
+        news: News,
+    ) -> Iterator[Job]:
         deadline = None if timeout is None else time.monotonic() + timeout
         away_since: Optional[float] = None
         for pause in pauses():
@@ -316,7 +330,37 @@ class Client:
                 yield job
                 if job.ended:
                     return
-            _sleep(pause, deadline, job_id)
+                news.expect()
+            news.wait(pause, deadline, job_id)
+
+    def follow(
+        self,
+        job_id: str,
+        *,
+        on_trouble: Optional[Callable[[PushJobsClientError], None]] = None,
+    ) -> Iterator[JobEvent]:
+        """Yield what happens to a job, from its beginning to its end, as it happens.
+
+        A feed that breaks is read on where it was. Where the server has no feed, or no place for
+        one more reader (503), events are concluded from the job's state instead, with an empty
+        ``id``. The last event is ``job_complete``, or ``summary`` when the end is a while ago.
+        ``on_trouble`` as for ``watch``. Raises UnknownJob. (pushy-api 4.8)
+
+            >>> for event in client.follow(job_id):   # doctest: +SKIP
+            ...     print(event.name, event.node, event.status)
+        """
+        follower = Follower(
+            lambda last_id: self._open_feed(job_id, last_id),
+            lambda: self.watch(job_id, on_trouble=on_trouble),
+            PATIENCE,
+            on_trouble,
+        )
+        return follower.events()
+
+    def _open_feed(self, job_id: str, last_id: Optional[str]) -> Pieces:
+        headers = {} if last_id is None else {"Last-Event-ID": last_id}
+        path = f"/pushy/job_status_feed/{_segment(job_id)}"
+        return self._connection.stream(path, EVENTS, headers)
 
 
 def pauses() -> Iterator[float]:
@@ -325,13 +369,6 @@ def pauses() -> Iterator[float]:
     while True:
         yield pause
         pause = min(pause * 1.3, 1.0)
-
-
-def _sleep(pause: float, deadline: Optional[float], job_id: str) -> None:
-    left = pause if deadline is None else deadline - time.monotonic()
-    if left <= 0:
-        raise WaitTimeout(f"job {job_id} has not ended in the time it was waited for; it goes on")
-    time.sleep(min(pause, left))
 
 
 def _temporary(error: PushJobsClientError) -> bool:

@@ -9,13 +9,14 @@ import click
 from push_jobs import documents, exit_codes, tables
 from push_jobs.client import Client
 from push_jobs.durations import parse_duration
-from push_jobs.errors import PushJobsClientError, UsageError
+from push_jobs.errors import UsageError
 from push_jobs.job_request import MAX_FILE
 from push_jobs.models import Job
 from push_jobs.options import again, connect, examples, format_option, parsed
 from push_jobs.outputs import document, fetch, print_pieces, ran_on
 from push_jobs.printing import notice, print_json, print_lines
 from push_jobs.progress import Progress, can_redraw
+from push_jobs.watching import watch
 
 
 def _environment(pairs: Sequence[str]) -> Optional[Dict[str, str]]:
@@ -92,7 +93,8 @@ def start_job(
         return exit_codes.SUCCEEDED
     notice(f"started job {job_id}")
     report = _Report(client, job_id, format_, options["capture"])
-    job = _watch(context, client, job_id, report)
+    progress = Progress(can_redraw(report.streams))
+    job = watch(context, client, job_id, progress, report.update)
     report.end(job)
     return exit_codes.of_job(job)
 
@@ -119,25 +121,6 @@ def _print_started(job_id: str, format_: str) -> None:
         print_json(documents.started(job_id))
     else:
         print_lines([documents.started(job_id)])
-
-
-def _watch(context: click.Context, client: Client, job_id: str, report: _Report) -> Job:
-    progress = Progress(can_redraw(report.streams))
-    try:
-        for job in client.watch(job_id, on_trouble=progress.trouble):
-            progress.update(job)
-            report.update(job)
-    except KeyboardInterrupt:
-        code, what = exit_codes.INTERRUPTED, "interrupted"
-    except PushJobsClientError as error:
-        code, what = exit_codes.of_error(error), f"Error: {error}"
-    else:
-        return job
-    progress.clear()
-    notice(what)
-    notice(f"job {job_id} goes on; look at it with: {again(context, 'job', 'show', job_id)}")
-    notice(f"to cancel it: {again(context, 'job', 'cancel', job_id)}")
-    raise click.exceptions.Exit(code)
 
 
 class _Report:

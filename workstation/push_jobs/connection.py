@@ -1,4 +1,5 @@
 """Sends one signed request at a time over a kept-alive connection, and checks what comes back.
+Endless answers have connections of their own, so that other requests can be sent meanwhile.
 
 Nothing from the environment but proxy settings counts here. In particular the pinned CA goes with
 each request: requests would prefer REQUESTS_CA_BUNDLE to a CA that is set on its session.
@@ -11,7 +12,7 @@ import ssl
 import tempfile
 import time
 from pathlib import Path
-from typing import IO, Dict, List, Optional, Union
+from typing import IO, Dict, Generator, List, Mapping, Optional, Union
 
 import requests
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -34,6 +35,7 @@ from push_jobs_wire.errors import LocalError
 
 JSON = "application/json"
 BYTES = "application/octet-stream"
+EVENTS = "text/event-stream"
 
 
 class Connection:
@@ -70,6 +72,28 @@ class Connection:
         """Send JSON and return the parsed JSON of the answer."""
         return _parse(self._ask("POST", path, body, JSON), path)
 
+    def stream(
+        self, path: str, accept: str, headers: Mapping[str, str]
+    ) -> Generator[bytes, None, None]:
+        """Yield nothing (``b""``) when an endless answer begins, then its pieces as they come.
+
+        Raises PushJobsClientError before the first one; ends when the answer ends or breaks. To be
+        closed by who does not read it to its end.
+        """
+        self._establish_trust()
+        request = self._signed("GET", path, b"", accept)
+        request.headers.update(headers)
+        with open_session(self.address) as session, self._exchange(session, request) as response:
+            _check(response)
+            kind = response.headers.get("Content-Type", "")
+            if not kind.startswith(accept):
+                raise BadAnswer(f"the answer to {path} is {escape_line(kind)}, not {accept}")
+            yield b""
+            try:
+                yield from response.iter_content(chunk_size=None)
+            except (requests.RequestException, OSError):
+                return
+
     def close(self) -> None:
         """Close the connection and forget the fetched CA certificate."""
         self._session.close()
@@ -85,7 +109,8 @@ class Connection:
             # A kept-alive connection may end just when it is used again. Our server answers the
             # very same signed request with the first job, so that repeating a start is safe too.
             response = self._send(request)
-        return _checked(response)
+        _check(response)
+        return bytes(response.content)
 
     def _establish_trust(self) -> None:
         if self._fingerprint is None or self._pinned is not None:
@@ -119,19 +144,25 @@ class Connection:
             raise UsageError(escape_line(str(error))) from None
 
     def _send(self, request: requests.PreparedRequest) -> requests.Response:
-        try:
-            response = self._session.send(
-                request,
-                verify=self._verify,
-                timeout=self._timeout,
-                allow_redirects=False,
-            )
-        except (requests.RequestException, OSError) as error:
-            raise translate(error, self.address.shown, self._timeout) from error
+        response = self._exchange(self._session, request, stream=False)
         announced = response.headers.get("Content-Length", "")
         if announced.isdigit() and int(announced) != len(response.content):
             raise ConnectionLost(self.address.shown)
         return response
+
+    def _exchange(
+        self, session: requests.Session, request: requests.PreparedRequest, stream: bool = True
+    ) -> requests.Response:
+        try:
+            return session.send(
+                request,
+                verify=self._verify,
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=stream,
+            )
+        except (requests.RequestException, OSError) as error:
+            raise translate(error, self.address.shown, self._timeout) from error
 
 
 def _kept(pem: str) -> IO[str]:
@@ -156,11 +187,9 @@ def check_ca(path: Path) -> None:
         raise UsageError(f"cannot read the CA file {path}: {error.strerror or error}") from None
 
 
-def _checked(response: requests.Response) -> bytes:
-    status = response.status_code
-    if status < 300:
-        return bytes(response.content)
-    raise _refusal(status, _messages(response))
+def _check(response: requests.Response) -> None:
+    if response.status_code >= 300:
+        raise _refusal(response.status_code, _messages(response))
 
 
 def _refusal(status: int, messages: List[str]) -> PushJobsClientError:

@@ -10,6 +10,7 @@ import base64
 from datetime import datetime
 from typing import Dict, List, Mapping, Optional, Tuple
 
+from push_jobs.event_stream import JobEvent
 from push_jobs.models import (
     Cancellation,
     Job,
@@ -92,6 +93,19 @@ def summary(job: JobSummary) -> Document:
 def result(job_id: str, node: NodeResult) -> Document:
     """The end of one node's part in a job."""
     return {"kind": "result", "version": 1, "job_id": job_id, **_node(node)}
+
+
+def event(job_id: str, event: JobEvent) -> Document:
+    """Something that happened to a job; ``id`` is null when the server has no feed."""
+    return {
+        "kind": "event",
+        "version": 1,
+        "job_id": job_id,
+        "event": event.name,
+        "id": event.id or None,
+        "timestamp": _time(event.timestamp),
+        "data": dict(event.data),
+    }
 
 
 def output(job_id: str, node: str, stream: str, content: Optional[bytes]) -> Document:

@@ -31,7 +31,7 @@ class Progress:
         self._in_trouble = False
 
     def update(self, job: Job) -> None:
-        """Show the job as it is now; call it after each poll."""
+        """Show the job as it is now; call it after each look."""
         if self._in_trouble:
             self._say("the server is back")
         self._in_trouble = False

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 from urllib.parse import unquote
 
 import bottle
 
 from push_jobs_server.api.cancels import Cancels
 from push_jobs_server.api.config import Config
+from push_jobs_server.api.feeds import EventFeeds
 from push_jobs_server.api.jobs import Jobs
 from push_jobs_server.api.nodes import Nodes
 from push_jobs_server.api.services import Failure, Services, unavailable
@@ -25,6 +26,9 @@ from push_jobs_server.store import StoreUnavailable
 log = logging.getLogger("push_jobs_server.api")
 
 JSON = "application/json"
+_EVENTS = "text/event-stream"
+_OLD_NAMES = {_EVENTS: "application/event-stream"}
+"""The draft documents call the events so; what is answered is always the other name."""
 _METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "CONNECT", "OPTIONS", "PATCH"}
 _ORG = "/organizations/<org>/pushy"
 
@@ -37,7 +41,7 @@ def build(services: Services) -> Wsgi:
     app = bottle.Bottle()
     app.default_error_handler = _error
     status, config = Status(services), Config(services)
-    jobs, nodes = Jobs(services), Nodes(services)
+    jobs, nodes, feeds = Jobs(services), Nodes(services), EventFeeds(services)
     routes: List[Tuple[str, str, Handler, str]] = [
         ("GET", "/pushy/_status", status.show, JSON),
         ("GET", "/pushy/v1/ca", status.certificate, "application/x-pem-file"),
@@ -48,6 +52,8 @@ def build(services: Services) -> Wsgi:
         ("GET", _ORG + "/jobs/<job>", jobs.show, JSON),
         ("GET", _ORG + "/v1/jobs", jobs.page, JSON),
         ("GET", _ORG + "/v1/jobs/<job>", jobs.detail, JSON),
+        ("GET", _ORG + "/job_status_feed", feeds.organization, _EVENTS),
+        ("GET", _ORG + "/job_status_feed/<job>", feeds.job, _EVENTS),
         ("POST", _ORG + "/v1/jobs/<job>/cancel", Cancels(services).cancel, JSON),
         ("GET", _ORG + "/node_states", nodes.list, JSON),
         ("GET", _ORG + "/node_states/<node>", nodes.show, JSON),
@@ -104,18 +110,19 @@ class Accept:
         if not self._header:
             return
         ranges = {part.split(";")[0].strip().lower() for part in self._header.split(",")}
-        if not ranges & {"*/*", "*", self._kind, self._kind.split("/")[0] + "/*"}:
+        kinds = {self._kind, _OLD_NAMES.get(self._kind, self._kind)}
+        if not ranges & {"*/*", "*", self._kind.split("/")[0] + "/*", *kinds}:
             raise Failure(406, [f"this address answers {self._kind} only"])
 
 
-def _answer(result: Any, kind: str) -> bytes:
+def _answer(result: Any, kind: str) -> Any:
     bottle.response.content_type = kind
-    if isinstance(result, bytes):
+    if isinstance(result, (bytes, Iterator)):  # an iterator is sent piece by piece
         return result
     return json.dumps(result, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def _failure(failure: Failure) -> bytes:
+def _failure(failure: Failure) -> Any:
     bottle.response.status = failure.status
     for name, value in failure.headers.items():
         bottle.response.set_header(name, value)

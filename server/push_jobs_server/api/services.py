@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Protocol, Union
 
 from push_jobs_server.engine.thread import EngineThread
+from push_jobs_server.feeds.readers import Feeds
 from push_jobs_server.identity.base import Identity
 from push_jobs_server.store import Store
 from push_jobs_wire.settings import Values
@@ -41,6 +42,7 @@ class Services:
     store: Store
     identity: Identity
     engine: EngineThread
+    feeds: Feeds
     clock: Callable[[], float] = time.time
     refusals: Optional[RefusalTaker] = None
 

@@ -2,7 +2,7 @@
 
 One thread owns an engine. It calls ``begin`` with the time at the start of each pass, hands in what
 arrived, then takes ``outbox`` (frames to send) and ``take_batches`` (changes to store). What must
-not happen before a change is stored waits in the batch and is done by ``stored``.
+not happen before a change is stored waits in the batch, as do the events that tell of it.
 Sources: architecture 3; pushy-protocol 6; pushy-api 5.
 """
 
@@ -16,6 +16,7 @@ from push_jobs_server.audit import job_started
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.cancels import Cancels
 from push_jobs_server.engine.dialogue import Dialogue
+from push_jobs_server.engine.events import Event, Told, start_event
 from push_jobs_server.engine.inbox import Inbox
 from push_jobs_server.engine.job import JobMachine, Report
 from push_jobs_server.engine.node import HealthRules, NodeKey
@@ -61,9 +62,10 @@ class EngineRules:
 
 @dataclass
 class Batch:
-    """Changes that belong together and what is to be done once they are stored."""
+    """Changes that belong together and what is to be told and done once they are stored."""
 
     changes: List[Change] = field(default_factory=list)
+    events: List[Event] = field(default_factory=list)
     after: List[Callable[[], None]] = field(default_factory=list)
     failed: List[Callable[[Exception], None]] = field(default_factory=list)
 
@@ -278,12 +280,18 @@ class Engine:
         asked_at = self.now
         batch = self.batch(job_id)
         batch.changes += [JobCreated(record), Audited(job_started(record))]
+        batch.events.append(start_event(job_id, request, self.wall))
         batch.after.append(begin)
         batch.failed.append(settled)
 
     def _adopt_job(self, record: JobRecord) -> JobMachine:
         org = record.request.org
-        job = JobMachine(record, _Port(self, org, record.id), self._batch_changes(record.id))
+        job = JobMachine(
+            record,
+            _Port(self, org, record.id),
+            self._batch_changes(record.id),
+            self._batch_events(org, record.id),
+        )
         self.jobs[job.id] = job
         for node in job.nodes:
             self._jobs_of.setdefault((org, node), set()).add(job.id)
@@ -332,6 +340,13 @@ class Engine:
                 self._set_timer(self.jobs[job_id])
 
         return record
+
+    def _batch_events(self, org: str, job_id: str) -> Callable[[Told], None]:
+        def tell(told: Told) -> None:
+            name, data = told
+            self.batch(job_id).events.append(Event(org, job_id, name, self.wall, data))
+
+        return tell
 
     def open_jobs(self, key: NodeKey) -> List[JobMachine]:
         """The jobs in which this node still has a part to play."""

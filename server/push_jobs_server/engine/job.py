@@ -1,8 +1,9 @@
 """One job: the vote, the quorum, the run and both timeouts. Pure: no socket, clock or thread.
 
 A job never holds a node's session. It speaks to nodes by name through its ``Nodes`` port, hears of
-them through ``hear`` and reports what has to be stored through its ``record`` port. Transitions of
-nodes are looked up in the tables of ``push_jobs_wire.states`` (pushy-api 5.3).
+them through ``hear``, reports what has to be stored through its ``record`` port and what readers of
+feeds are to see through its ``tell`` port. Transitions of nodes are looked up in the tables of
+``push_jobs_wire.states`` (pushy-api 5.3).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Callable
 from typing import Counter as CounterType
 from typing import Dict, Iterable, List, Optional, Protocol, Tuple
 
+from push_jobs_server.engine.events import JOB_COMPLETE, Told
 from push_jobs_server.engine.stops import Stops, describe
 from push_jobs_server.records import (
     Cancel,
@@ -80,10 +82,15 @@ class JobMachine:
         record: the job as it is stored; ``new`` for a fresh one, anything open after a restart.
         nodes: the port to the job's nodes.
         record_change: called with each change that has to be stored.
+        tell: called with each event, after the changes that it is about (pushy-api 4.8.3).
     """
 
     def __init__(
-        self, record: JobRecord, nodes: Nodes, record_change: Callable[[Change], None]
+        self,
+        record: JobRecord,
+        nodes: Nodes,
+        record_change: Callable[[Change], None],
+        tell: Callable[[Told], None],
     ) -> None:
         self.id = record.id
         self.request = record.request
@@ -98,6 +105,7 @@ class JobMachine:
         self.stops = Stops(self.nodes, record.cancels)
         self._port = nodes
         self._store = record_change
+        self._tell = tell
         self._early: Dict[str, Report] = {}
 
     # What happens to the job
@@ -227,8 +235,13 @@ class JobMachine:
             self._early[node] = report
             if status is NodeStatus.NEW:
                 self._set(node, NodeStatus.READY, Outcome())
+                self._tell_of(node, ("quorum_vote", "success"))
         elif self.status is JobStatus.RUNNING and status is NodeStatus.READY:
-            self._set(node, NodeStatus.RUNNING, Outcome(started_at=report.outcome.started_at))
+            self._start(node, report)
+
+    def _start(self, node: str, report: Report) -> None:
+        self._set(node, NodeStatus.RUNNING, Outcome(started_at=report.outcome.started_at))
+        self._tell_of(node, ("run_start", ""))
 
     def _apply(self, node: str, report: Report) -> None:
         table = NODE_IN_VOTING if self.status is JobStatus.VOTING else NODE_IN_RUNNING
@@ -239,8 +252,20 @@ class JobMachine:
             self._set(node, step.status, report.outcome)
             if report.output is not None:
                 self._store(OutputStored(self.id, node, *report.output))
-        if step.rehab:
-            self._port.rehab(node)
+        if step.rehab and not step.rehab_last:
+            self._rehab(node)
+        if step.event is not None:
+            self._tell_of(node, step.event)
+        if step.rehab and step.rehab_last:
+            self._rehab(node)
+
+    def _rehab(self, node: str) -> None:
+        self._port.rehab(node)
+        self._tell_of(node, ("rehab", ""))
+
+    def _tell_of(self, node: str, event: Tuple[str, str]) -> None:
+        name, status = event
+        self._tell((name, {"node": node, "status": status} if status else {"node": node}))
 
     def _heard_before(self, node: str, report: Report) -> bool:
         """True for news of a part that is over that are none: nothing has to be aborted for them.
@@ -295,6 +320,7 @@ class JobMachine:
     def _run(self, now: float) -> None:
         self.run_deadline = now + self.request.run_timeout
         self._move(JobStatus.RUNNING, now)
+        self._tell(("quorum_succeeded", {}))
         run = Run(self.id)
         for node in self.open_nodes(NodeStatus.READY):
             if node in self._early:
@@ -305,7 +331,7 @@ class JobMachine:
 
     def _catch_up(self, node: str) -> None:
         early = self._early.pop(node)
-        self._set(node, NodeStatus.RUNNING, Outcome(started_at=early.outcome.started_at))
+        self._start(node, early)
         if early.what is not NodeInput.ACK_RUN:
             self._apply(node, early)
 
@@ -327,6 +353,7 @@ class JobMachine:
     def _end(self, status: JobStatus, now: float) -> None:
         self.ended_at = now
         self._move(status, now)
+        self._tell((JOB_COMPLETE, {"status": status.value}))
 
     def _move(self, status: JobStatus, now: float) -> None:
         assert status in JOB_TRANSITIONS[self.status], (self.status, status)

@@ -2,7 +2,8 @@
 
 HTTP threads hand in requests through a bounded queue and wait for a Future; the store's writer
 reports commits through another queue. A pass drains what has arrived, turns the timers, gives
-changes to the writer and frames to the transport. It never waits for disk or HTTP.
+changes to the writer and frames to the transport. What is stored goes to the feeds. It never waits
+for disk or HTTP.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Callable, Deque, Dict, Hashable, List, Optional, Protocol, Sequence, Tuple
 
 from push_jobs_server.engine.core import Batch, Engine
+from push_jobs_server.engine.events import Event
 from push_jobs_server.records import Busy, Change
 from push_jobs_server.transports.base import Transport
 from push_jobs_wire.framing import format_timestamp
@@ -39,6 +41,16 @@ class ChangeWriter(Protocol):
         """Store the changes; the writer reports the token when they are committed."""
 
 
+class Listener(Protocol):
+    """Hears of events in the engine's thread, each job's in order; it must not wait."""
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """These happened, and their changes are stored."""
+
+    def break_off(self, events: Sequence[Event]) -> None:
+        """The changes of these can never be stored."""
+
+
 class EngineThread(threading.Thread):
     """Runs an engine until it is stopped.
 
@@ -48,6 +60,7 @@ class EngineThread(threading.Thread):
         writer: takes changes; its reports go to ``stored``.
         sign: makes the header frame of a heartbeat.
         interval: seconds between heartbeats.
+        listener: hears of all events.
         capacity: how many requests of HTTP threads may wait.
     """
 
@@ -58,6 +71,7 @@ class EngineThread(threading.Thread):
         writer: ChangeWriter,
         sign: Callable[[bytes], bytes],
         interval: float,
+        listener: Listener,
         capacity: int = 1000,
     ) -> None:
         super().__init__(name="engine", daemon=True)
@@ -66,6 +80,7 @@ class EngineThread(threading.Thread):
         self._writer = writer
         self._sign = sign
         self._interval = interval
+        self._listener = listener
         self._requests: "queue.Queue[Callable[[], None]]" = queue.Queue(capacity)
         self._reports: Deque[Tuple[List[Hashable], Optional[Exception]]] = deque()
         self._waiting: Dict[Hashable, Batch] = {}
@@ -167,10 +182,13 @@ class EngineThread(threading.Thread):
 
     def _settle(self, batch: Batch, error: Optional[Exception]) -> None:
         if error is None:
+            if batch.events:  # before the answers: who knows of a job may read its feed
+                self._listener.publish(batch.events)
             for act in batch.after:
                 act()
             return
         log.error("changes could not be stored: %s", error)
+        self._listener.break_off(batch.events)
         for fail in batch.failed:
             fail(error)
 
@@ -185,7 +203,7 @@ class EngineThread(threading.Thread):
             self._transport.send(*frames)
 
     def _submit(self, batch: Batch) -> None:
-        if not batch.changes:
+        if not batch.changes and not batch.events:  # events wait for those before them
             self._settle(batch, None)
             return
         self._tokens += 1

@@ -1,0 +1,104 @@
+"""The histories of all jobs and organizations, and how long each is kept. Pure.
+
+A job's history lives while the job does and for a while after its end; an organization's events are
+kept for a fixed time. Time comes in as seconds since the epoch (pushy-api 4.8).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Deque, Dict, Iterable, List, Optional, Set, Tuple
+
+from push_jobs_server.engine.events import JOB_COMPLETE, START, Event
+from push_jobs_server.feeds.history import History
+
+_ORG_EVENTS = (START, JOB_COMPLETE)
+_JOB_LIMIT = 50_000
+_JOB_LIMIT_PER_NODE = 10
+"""A job tells four events per node; only a node that misbehaves causes more than this."""
+_ORG_LIMIT = 50_000
+
+
+@dataclass(frozen=True)
+class FeedRules:
+    """How long events are kept, in seconds: of a job after its end, and of an organization."""
+
+    job_linger: float = 5.0
+    org_expiration: float = 60.0
+
+
+class Hub:
+    """All histories of a server."""
+
+    def __init__(self, rules: FeedRules) -> None:
+        self._rules = rules
+        self._jobs: Dict[Tuple[str, str], History] = {}
+        self._orgs: Dict[str, History] = {}
+        self._ended: Deque[Tuple[float, Tuple[str, str]]] = deque()
+
+    def restore(self, events: Iterable[Event], run: str) -> None:
+        """Take what is known of an unfinished job after a restart.
+
+        ``run`` is in the ids, so that one of the run before is never mistaken for one of these.
+        """
+        for event in events:
+            if event.name == START:
+                self._begin(event, f"job-{run}-")
+            self._jobs[event.org, event.job_id].add(event.name, event.at, event.data)
+
+    def publish(self, events: Iterable[Event], now: float) -> Set[History]:
+        """Append events; the histories that have got longer."""
+        self._forget(now)
+        touched: Set[History] = set()
+        for event in events:
+            if event.name == START:
+                self._begin(event, "job-")
+            touched.update(self._take(event, now))
+        return touched
+
+    def _begin(self, event: Event, prefix: str) -> None:
+        limit = _JOB_LIMIT + _JOB_LIMIT_PER_NODE * int(event.data["node_count"])
+        self._jobs[event.org, event.job_id] = History(prefix, limit)
+
+    def _take(self, event: Event, now: float) -> List[History]:
+        key = (event.org, event.job_id)
+        history = self._jobs.get(key)
+        if history is None:  # it was broken off
+            return []
+        history.add(event.name, event.at, event.data)
+        if event.name == JOB_COMPLETE:
+            history.closed = True
+            self._ended.append((now + self._rules.job_linger, key))
+        if event.name not in _ORG_EVENTS:
+            return [history]
+        org = self.org(event.org, now)
+        org.add(event.name, event.at, {"job": event.job_id, **event.data})
+        return [history, org]
+
+    def break_off(self, events: Iterable[Event]) -> Set[History]:
+        """The changes of these events can't be stored: end the feeds of their jobs."""
+        keys = {(event.org, event.job_id) for event in events}
+        broken = {self._jobs.pop(key) for key in keys if key in self._jobs}
+        for history in broken:
+            history.closed = True
+        return broken
+
+    def job(self, org: str, job_id: str, now: float) -> Optional[History]:
+        """The history of a job that has not ended, or not long ago."""
+        self._forget(now)
+        return self._jobs.get((org, job_id))
+
+    def org(self, org: str, now: float) -> History:
+        """The history of an organization, without what is too old by now."""
+        history = self._orgs.setdefault(org, History("org-", _ORG_LIMIT))
+        history.expire(now - self._rules.org_expiration)
+        return history
+
+    def horizon(self, now: float) -> float:
+        """Before this time nothing is known of an organization."""
+        return now - self._rules.org_expiration
+
+    def _forget(self, now: float) -> None:
+        while self._ended and self._ended[0][0] <= now:
+            self._jobs.pop(self._ended.popleft()[1], None)
