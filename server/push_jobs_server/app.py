@@ -31,9 +31,9 @@ from push_jobs_server.engine.core import Engine, EngineRules
 from push_jobs_server.engine.events import rebuilt
 from push_jobs_server.engine.node import HealthRules
 from push_jobs_server.engine.thread import EngineThread
-from push_jobs_server.housekeeping import Housekeeper
 from push_jobs_server.feeds.hub import FeedRules
 from push_jobs_server.feeds.readers import Feeds
+from push_jobs_server.housekeeping import Housekeeper
 from push_jobs_server.http import HttpServer
 from push_jobs_server.identity.chosen import open_identity
 from push_jobs_server.logs import set_up_logging

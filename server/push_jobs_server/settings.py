@@ -13,7 +13,9 @@ import socket
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
-from push_jobs_server import settings_chef
+from push_jobs_server import settings_chef, settings_history
+from push_jobs_server.settings_fields import count as _count
+from push_jobs_server.settings_fields import seconds as _seconds
 from push_jobs_server.settings_file import read_yaml
 from push_jobs_wire.settings import Field, Rule, SettingsError, Table, Values
 
@@ -21,22 +23,6 @@ FILE_NAME = "settings.yml"
 
 _SQLITE = "sqlite:///"
 _DATABASES = (_SQLITE, "postgresql://", "postgresql+psycopg2://")
-
-
-def _seconds(name: str, default: float, help: str, minimum: float, maximum: float) -> Field:
-    kind = "int" if isinstance(default, int) else "float"
-    return Field(name, kind, default, help, "seconds", minimum=minimum, maximum=maximum)
-
-
-def _count(
-    name: str,
-    default: int,
-    help: str,
-    minimum: int,
-    maximum: int,
-    unit: Optional[str] = None,
-) -> Field:
-    return Field(name, "int", default, help, unit, minimum=minimum, maximum=maximum)
 
 
 _FIELDS = (
@@ -266,48 +252,7 @@ _FIELDS = (
         "Database: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.",
         secret=True,
     ),
-    _count(
-        "history.keep_days",
-        90,
-        "Jobs that ended longer ago are removed, with their output, variables and files; "
-        "0 keeps them for ever.",
-        0,
-        36500,
-        "days",
-    ),
-    _count(
-        "history.keep_jobs",
-        10_000,
-        "Beyond so many jobs of an organization the oldest are removed; 0 keeps any number.",
-        0,
-        10**9,
-        "jobs",
-    ),
-    _seconds(
-        "history.late_window",
-        86400,
-        "A job stays for so long after its end, whatever the two limits say: results of nodes "
-        "that were away still reach it.",
-        0,
-        10**8,
-    ),
-    _seconds("history.interval", 600.0, "Time between two removals.", 0.1, 86400),
-    _count(
-        "audit.keep_days",
-        365,
-        "Older rows of the audit trail are removed; 0 keeps them for ever.",
-        0,
-        36500,
-        "days",
-    ),
-    _count(
-        "audit.keep_refused",
-        100_000,
-        "Rows of refused requests that are kept; the oldest go first.",
-        0,
-        10**9,
-        "rows",
-    ),
+    *settings_history.FIELDS,
     Field(
         "log.level",
         "str",

@@ -20,8 +20,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Callable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, Union
-from urllib.parse import quote
+from typing import Callable, Iterator, List, Mapping, Optional, Sequence, Type, Union
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
@@ -31,18 +30,18 @@ from push_jobs.credentials import parse_key, read_key
 from push_jobs.errors import (
     AmbiguousId,
     ApiError,
-    BadAnswer,
     PushJobsClientError,
     ServerUnreachable,
     UnknownJob,
     UntrustedServer,
     UsageError,
 )
-from push_jobs.job_query import LARGEST_PAGE, JobQuery, Statuses
 from push_jobs.event_stream import JobEvent
 from push_jobs.following import Follower, News, Pieces
+from push_jobs.job_query import LARGEST_PAGE, JobQuery, Statuses
 from push_jobs.job_request import JobOptions, encode_cancel, encode_job
 from push_jobs.models import Cancellation, Job, JobSummary, NodeState
+from push_jobs.names import FULL_ID, job_id_of, segment, several
 from push_jobs.pinning import normalize_fingerprint
 from push_jobs.reading import (
     read_cancellation,
@@ -59,7 +58,6 @@ Key = Union[str, "os.PathLike[str]", bytes, RSAPrivateKey]
 PATIENCE = 60.0
 """Seconds for which a server may be away while one of its jobs is watched, as during a restart."""
 
-_ID = re.compile(r"[0-9a-f]{32}")
 _TEMPORARY = (502, 503, 504)
 
 
@@ -146,12 +144,12 @@ class Client:
                 raise
             reason = f"{error.reason}; the job may have started all the same: see the list of jobs"
             raise ServerUnreachable(error.address, reason, may_have_arrived=True) from error
-        return _job_id(read_uri(answer))
+        return job_id_of(read_uri(answer))
 
     def job(self, job_id: str) -> Job:
         """Return the job with this full id and all its nodes; raises UnknownJob."""
         try:
-            return read_job(self._connection.get_json(f"/pushy/v1/jobs/{_segment(job_id)}"))
+            return read_job(self._connection.get_json(f"/pushy/v1/jobs/{segment(job_id)}"))
         except ApiError as error:
             raise self._unknown(job_id, error) from error
 
@@ -182,7 +180,7 @@ class Client:
 
             >>> client.cancel(job_id, ["web1"], grace=5, reason="wrong node")   # doctest: +SKIP
         """
-        path = f"/pushy/v1/jobs/{_segment(job_id)}/cancel"
+        path = f"/pushy/v1/jobs/{segment(job_id)}/cancel"
         body = encode_cancel(nodes, grace, reason)
         try:
             return read_cancellation(self._connection.post_json(path, body))
@@ -235,7 +233,7 @@ class Client:
         """
         if stream not in ("stdout", "stderr"):
             raise UsageError(f"there is no stream {stream!r}; choose stdout or stderr")
-        path = f"/pushy/jobs/{_segment(job_id)}/output/{_segment(node)}/{stream}"
+        path = f"/pushy/jobs/{segment(job_id)}/output/{segment(node)}/{stream}"
         try:
             return self._connection.get(path, accept=BYTES)
         except ApiError as error:
@@ -249,7 +247,7 @@ class Client:
 
     def node(self, name: str) -> NodeState:
         """Return the state of one node; one that was never seen is offline. (pushy-api 4.7)"""
-        return read_node(self._connection.get_json(f"/pushy/node_states/{_segment(name)}"))
+        return read_node(self._connection.get_json(f"/pushy/node_states/{segment(name)}"))
 
     def resolve(self, prefix: str) -> str:
         """Return the full id of the only job whose id begins with ``prefix``.
@@ -257,7 +255,7 @@ class Client:
         Raises UnknownJob when there is none, AmbiguousId when there are several.
         """
         wanted = prefix.strip().lower()
-        if _ID.fullmatch(wanted):
+        if FULL_ID.fullmatch(wanted):
             return wanted
         if not re.fullmatch("[0-9a-f]{1,31}", wanted):
             raise UsageError(f"{prefix!r} is not a job id: ids are up to 32 digits of 0-9 and a-f")
@@ -265,7 +263,7 @@ class Client:
         if not found:
             raise UnknownJob(f"no job's id begins with {wanted}")
         if len(found) > 1:
-            raise AmbiguousId(_several(wanted, found), [job.id for job in found])
+            raise AmbiguousId(several(wanted, found), [job.id for job in found])
         return found[0].id
 
     def wait(
@@ -359,7 +357,7 @@ class Client:
 
     def _open_feed(self, job_id: str, last_id: Optional[str]) -> Pieces:
         headers = {} if last_id is None else {"Last-Event-ID": last_id}
-        path = f"/pushy/job_status_feed/{_segment(job_id)}"
+        path = f"/pushy/job_status_feed/{segment(job_id)}"
         return self._connection.stream(path, EVENTS, headers)
 
 
@@ -383,30 +381,3 @@ def _key(key: Key) -> RSAPrivateKey:
     if isinstance(key, bytes):
         return parse_key(key, "'key'")
     return read_key(Path(key).expanduser())
-
-
-def _job_id(uri: str) -> str:
-    job_id = uri.rstrip("/")[-32:]
-    if not _ID.fullmatch(job_id):
-        raise BadAnswer(f"the new job's address has no job id in it: '{escape_line(uri)}'")
-    return job_id
-
-
-def _segment(name: str) -> str:
-    """Return ``name`` as one segment of a path."""
-    if name in ("", ".", ".."):
-        raise UsageError(f"{name!r} cannot be the name of a node or job")
-    try:
-        return quote(name, safe="")
-    except UnicodeEncodeError:
-        raise UsageError(f"'{escape_line(name)}' is not valid UTF-8") from None
-
-
-def _several(prefix: str, found: Sequence[JobSummary]) -> str:
-    lines: Tuple[str, ...] = tuple(
-        f"  {escape_line(job.id)}  {job.created_at:%Y-%m-%d %H:%M:%S}Z  {escape_line(job.command)}"
-        for job in found[-10:]
-    )
-    more = f"  and {len(found) - 10} older ones" if len(found) > 10 else ""
-    head = f"{len(found)} jobs begin with {prefix}; give more digits:"
-    return "\n".join((head, *lines, *filter(None, [more])))

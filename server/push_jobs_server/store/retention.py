@@ -172,9 +172,7 @@ def _remove_slice(job_ids: List[str], database: Connection, size: int) -> int:
 _BYTES = func.length(outputs.c.stdout) + func.length(outputs.c.stderr)
 _CHUNKS = (
     select(func.sum(func.length(output_chunks.c.data)))
-    .where(
-        output_chunks.c.job_id == job_nodes.c.job_id, output_chunks.c.node == job_nodes.c.node
-    )
+    .where(output_chunks.c.job_id == job_nodes.c.job_id, output_chunks.c.node == job_nodes.c.node)
     .scalar_subquery()
 )
 _WEIGHT = 1 + (func.coalesce(_BYTES, 0) + func.coalesce(_CHUNKS, 0)) / 16384
