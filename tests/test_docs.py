@@ -20,6 +20,7 @@ WRITTEN = (
     "docs/beside-chef-server.md",
     "docs/chef-identity.md",
     "docs/history.md",
+    "docs/live-output.md",
     "docs/security.md",
 )
 PAGES = (*WRITTEN, *(f"docs/{name}" for name in GENERATED))

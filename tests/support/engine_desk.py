@@ -10,7 +10,7 @@ from push_jobs_server.engine.core import Batch, Engine, EngineRules
 from push_jobs_server.engine.events import Event
 from push_jobs_server.records import Change, Grant, JobRecord, JobRequest
 from push_jobs_wire.framing import format_timestamp, seal_hmac
-from push_jobs_wire.messages import Heartbeat, JobRef, Origin, Reply, encode_node
+from push_jobs_wire.messages import Heartbeat, JobRef, Origin, Output, Reply, encode_node
 from push_jobs_wire.states import AgentState, NodeInput
 
 START = 1_767_225_600.0
@@ -46,7 +46,7 @@ class EngineDesk:
     def body(
         self,
         node: str,
-        message: Union[Heartbeat, Reply],
+        message: Union[Heartbeat, Reply, Output],
         org: str = "acme",
         incarnation: str = "one",
         at: Optional[float] = None,
@@ -61,7 +61,9 @@ class EngineDesk:
         self.engine.receive(address, user, frames)
         self.collect()
 
-    def say(self, node: str, message: Union[Heartbeat, Reply], incarnation: str = "one") -> None:
+    def say(
+        self, node: str, message: Union[Heartbeat, Reply, Output], incarnation: str = "one"
+    ) -> None:
         """A signed message of a node of acme."""
         body = self.body(node, message, incarnation=incarnation)
         header = seal_hmac(KEYS["acme", node], body)

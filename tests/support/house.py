@@ -158,6 +158,16 @@ class House:
         """Run our command line as the administrator."""
         return run([*program("push_jobs"), *words], **self._variables())
 
+    def popen(self, *words: str) -> "subprocess.Popen[bytes]":
+        """Start our command line as the administrator; the caller waits for it."""
+        return subprocess.Popen(
+            [*program("push_jobs"), *words],
+            env={**os.environ, **self._variables()},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
     def start_job(self, *words: str) -> str:
         """Start a job, do not wait for it; its id."""
         done = self.push_jobs("job", "start", "--detach", *words)

@@ -105,9 +105,13 @@ class RunnerClient:
 
     def ended(self, job_id: str) -> Dict[str, Any]:
         """The job as its ``ended`` event tells it."""
+        return self.told("ended", job_id)
+
+    def told(self, name: str, job_id: str) -> Dict[str, Any]:
+        """The job as the next event of this name tells it."""
         while True:
             for event in self._events:
-                if event.get("event") == "ended" and event["job"]["job_id"] == job_id:
+                if event.get("event") == name and event["job"]["job_id"] == job_id:
                     self._events.remove(event)
                     job = event["job"]
                     assert isinstance(job, dict)

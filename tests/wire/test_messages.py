@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Union
+from typing import Any, Dict, List, Union
 
 import pytest
 from hypothesis import given
@@ -19,6 +19,8 @@ from push_jobs_wire.messages import (
     Heartbeat,
     JobRef,
     Origin,
+    Output,
+    OutputAck,
     Reply,
     Run,
     ServerHeartbeat,
@@ -59,6 +61,11 @@ FROM_SERVER = [
     ),
     (b'{"sequence":6,"timestamp":"Thu, 01 Jan 2026 00:00:13 GMT","type":"abort"}', Abort()),
     (b'{"sequence":7,"timestamp":"Thu, 01 Jan 2026 00:00:14 GMT","type":"ack"}', Ack()),
+    (
+        b'{"sequence":8,"timestamp":"Thu, 01 Jan 2026 00:00:15 GMT","type":"output_ack",'
+        b'"job_id":"0123456789abcdef0123456789abcdef","stream":"stderr","offset":7,"credit":9}',
+        OutputAck(JOB, "stderr", 7, 9),
+    ),
 ]
 
 COMMON = b'{"node":"web1","client":"web1","protocol_version":"2.0","org":"acme","type":"%s",'
@@ -298,3 +305,21 @@ def test_deep_nesting_makes_no_decoding_raise(kind: str, name: str) -> None:
     fields = {"type": kind, "job_id": JOB, "command": "x", name: deep}
     messages.decode_server(fields)
     messages.decode_node(fields)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"stream": "stdin"}, {"offset": -1}, {"offset": "1"}, {"data": "%"}, {"data": None}],
+)
+def test_output_that_is_not_usable_is_unknown(change: Dict[str, Any]) -> None:
+    output = Output(JobRef(JOB), "stdout", 3, b"\0\xff")
+    fields = messages.load(messages.encode_node(ORIGIN, output, 1, "now"))
+    assert messages.decode_node(fields) == output
+    assert messages.decode_node({**fields, **change}) == Unknown("output")
+
+
+def test_an_acknowledgement_that_is_not_usable_is_unknown() -> None:
+    fields = messages.load(messages.encode_server(OutputAck(JOB, "stdout", 3, 4), 1, "now"))
+    changes: List[Dict[str, Any]] = [{"stream": 1}, {"offset": None}, {"credit": -5}]
+    for change in changes:
+        assert messages.decode_server({**fields, **change}) == Unknown("output_ack")

@@ -12,9 +12,8 @@ from typing import List
 import pytest
 from pushy_stub import Answer, PushyStub, ran
 
-from push_jobs import Client
-from push_jobs import client as client_module
-from push_jobs.client import Key, pauses
+from push_jobs import Client, job_following
+from push_jobs.client import Key
 from push_jobs.errors import (
     AmbiguousId,
     ApiError,
@@ -25,6 +24,7 @@ from push_jobs.errors import (
     UsageError,
     WaitTimeout,
 )
+from push_jobs.job_following import pauses
 from push_jobs.models import Job, NodeState
 from push_jobs_wire.states import JobStatus, NodeStatus
 
@@ -213,7 +213,7 @@ def test_waiting_survives_a_short_absence_of_the_server(stub: PushyStub, client:
 def test_waiting_gives_up_on_a_server_that_stays_away(
     stub: PushyStub, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "PATIENCE", 0.0)
+    monkeypatch.setattr(job_following, "PATIENCE", 0.0)
     stub.next_answers = [Answer(503), Answer(503)]
     with pytest.raises(ApiError, match="503"):
         client.wait(stub.add_job())

@@ -16,16 +16,15 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Callable, Iterator, List, Mapping, Optional, Sequence, Type, Union
+from typing import List, Mapping, Optional, Sequence, Type, Union
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from push_jobs.address import parse_server
-from push_jobs.connection import BYTES, EVENTS, Connection, check_ca
+from push_jobs.connection import BYTES, Connection, check_ca
 from push_jobs.credentials import parse_key, read_key
 from push_jobs.errors import (
     AmbiguousId,
@@ -33,11 +32,9 @@ from push_jobs.errors import (
     PushJobsClientError,
     ServerUnreachable,
     UnknownJob,
-    UntrustedServer,
     UsageError,
 )
-from push_jobs.event_stream import JobEvent
-from push_jobs.following import Follower, News, Pieces
+from push_jobs.job_following import JobFollowing
 from push_jobs.job_query import LARGEST_PAGE, JobQuery, Statuses
 from push_jobs.job_request import JobOptions, encode_cancel, encode_job
 from push_jobs.models import Cancellation, Job, JobSummary, NodeState
@@ -55,13 +52,8 @@ from push_jobs.terminal import escape_line
 
 Key = Union[str, "os.PathLike[str]", bytes, RSAPrivateKey]
 
-PATIENCE = 60.0
-"""Seconds for which a server may be away while one of its jobs is watched, as during a restart."""
 
-_TEMPORARY = (502, 503, 504)
-
-
-class Client:
+class Client(JobFollowing):
     """A connection to one organization of one server. For one thread; close it in the end.
 
     ``server_url`` is like ``https://HOST:10003/organizations/ORG``. ``key`` is the path of the
@@ -225,15 +217,18 @@ class Client:
                 break
         return found[:limit][::-1]
 
-    def output(self, job_id: str, node: str, stream: str = "stdout") -> Optional[bytes]:
+    def output(
+        self, job_id: str, node: str, stream: str = "stdout", *, partial: bool = False
+    ) -> Optional[bytes]:
         """Return what ``node`` wrote to ``stream`` (``stdout`` or ``stderr``), byte for byte.
 
-        None when nothing was kept: the job did not capture, or the node has not ended.
-        (pushy-api 4.6)
+        None when nothing was kept: the job did not capture, or the node has not ended. With
+        ``partial`` also what a command that still runs has written so far. (pushy-api 4.6)
         """
         if stream not in ("stdout", "stderr"):
             raise UsageError(f"there is no stream {stream!r}; choose stdout or stderr")
         path = f"/pushy/jobs/{segment(job_id)}/output/{segment(node)}/{stream}"
+        path += "?partial=true" if partial else ""
         try:
             return self._connection.get(path, accept=BYTES)
         except ApiError as error:
@@ -265,114 +260,6 @@ class Client:
         if len(found) > 1:
             raise AmbiguousId(several(wanted, found), [job.id for job in found])
         return found[0].id
-
-    def wait(
-        self,
-        job_id: str,
-        on_change: Optional[Callable[[Job], None]] = None,
-        timeout: Optional[float] = None,
-    ) -> Job:
-        """Return the job when it has ended; ``on_change`` is called with each state that differs.
-
-        ``timeout`` is in seconds; when it is over, WaitTimeout is raised and the job goes on.
-
-            >>> client.wait(job_id, lambda job: print(job.status), timeout=300)   # doctest: +SKIP
-        """
-        last: Optional[Job] = None
-        for job in self.watch(job_id, timeout=timeout):
-            if job != last and on_change is not None:
-                on_change(job)
-            last = job
-        assert last is not None
-        return last
-
-    def watch(
-        self,
-        job_id: str,
-        *,
-        timeout: Optional[float] = None,
-        on_trouble: Optional[Callable[[PushJobsClientError], None]] = None,
-    ) -> Iterator[Job]:
-        """Yield the job after each look at it, for the last time when it has ended.
-
-        It is looked at when its event feed has news, or again and again when there is no feed. A
-        server that is away is tried again for PATIENCE seconds; ``on_trouble`` is called each time.
-        """
-        news = News(lambda: self._open_feed(job_id, None))
-        try:
-            yield from self._watch(job_id, timeout, on_trouble, news)
-        finally:
-            news.close()
-
-    def _watch(
-        self,
-        job_id: str,
-        timeout: Optional[float],
-        on_trouble: Optional[Callable[[PushJobsClientError], None]],
-        news: News,
-    ) -> Iterator[Job]:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        away_since: Optional[float] = None
-        for pause in pauses():
-            try:
-                job = self.job(job_id)
-            except (ServerUnreachable, ApiError) as error:
-                now = time.monotonic()
-                away_since = now if away_since is None else away_since
-                if not _temporary(error) or now - away_since > PATIENCE:
-                    raise
-                if on_trouble is not None:
-                    on_trouble(error)
-            else:
-                away_since = None
-                yield job
-                if job.ended:
-                    return
-                news.expect()
-            news.wait(pause, deadline, job_id)
-
-    def follow(
-        self,
-        job_id: str,
-        *,
-        on_trouble: Optional[Callable[[PushJobsClientError], None]] = None,
-    ) -> Iterator[JobEvent]:
-        """Yield what happens to a job, from its beginning to its end, as it happens.
-
-        A feed that breaks is read on where it was. Where the server has no feed, or no place for
-        one more reader (503), events are concluded from the job's state instead, with an empty
-        ``id``. The last event is ``job_complete``, or ``summary`` when the end is a while ago.
-        ``on_trouble`` as for ``watch``. Raises UnknownJob. (pushy-api 4.8)
-
-            >>> for event in client.follow(job_id):   # doctest: +SKIP
-            ...     print(event.name, event.node, event.status)
-        """
-        follower = Follower(
-            lambda last_id: self._open_feed(job_id, last_id),
-            lambda: self.watch(job_id, on_trouble=on_trouble),
-            PATIENCE,
-            on_trouble,
-        )
-        return follower.events()
-
-    def _open_feed(self, job_id: str, last_id: Optional[str]) -> Pieces:
-        headers = {} if last_id is None else {"Last-Event-ID": last_id}
-        path = f"/pushy/job_status_feed/{segment(job_id)}"
-        return self._connection.stream(path, EVENTS, headers)
-
-
-def pauses() -> Iterator[float]:
-    """Yield how many seconds to wait between polls: 20 ms at first, 1 s in the end."""
-    pause = 0.02
-    while True:
-        yield pause
-        pause = min(pause * 1.3, 1.0)
-
-
-def _temporary(error: PushJobsClientError) -> bool:
-    if isinstance(error, ApiError):
-        return error.status in _TEMPORARY
-    return not isinstance(error, UntrustedServer)
 
 
 def _key(key: Key) -> RSAPrivateKey:

@@ -8,6 +8,7 @@ from typing import Any, List, Mapping, Optional
 import click
 
 from push_jobs import documents, exit_codes, tables
+from push_jobs.commands_follow import check_follow, print_live
 from push_jobs.errors import UsageError
 from push_jobs.models import Job, JobSummary
 from push_jobs.moments import parse_moment
@@ -115,6 +116,7 @@ def show_job(context: click.Context, job_id: str, format_: str) -> None:
     epilog=examples(
         "push-jobs job output 9d6b3f2a",
         "push-jobs job output 9d6b3f2a web1 --stream stderr",
+        "push-jobs job output 9d6b3f2a --follow",
         "push-jobs job output 9d6b3f2a web1 --stream stdout --raw > backup.tar",
     ),
 )
@@ -127,6 +129,7 @@ def show_job(context: click.Context, job_id: str, format_: str) -> None:
     show_default=True,
     help="Which output to print.",
 )
+@click.option("--follow", "-f", is_flag=True, help="Print it as it comes, to the end of the job.")
 @click.option("--raw", is_flag=True, help="Print the bytes of one NODE and stream as they are.")
 @format_option
 @click.pass_context
@@ -135,19 +138,29 @@ def show_output(
     job_id: str,
     node: Optional[str],
     stream: str,
+    follow: bool,
     raw: bool,
     format_: str,
 ) -> int:
     """Print what the command of job ID wrote, on NODE or on all nodes.
 
-    The beginning of an id is enough. Output is kept for jobs that were started with --capture.
+    The beginning of an id is enough. Output is kept for jobs that were started with --capture. With
+    --follow each line is printed when it comes, with its node before it.
     """
     streams = STREAMS if stream == "both" else (stream,)
     single = node is not None and len(streams) == 1
     if raw:
         _check_raw(single, format_)
+    if follow:
+        if raw:
+            raise click.UsageError("give --follow or --raw, not both")
+        check_follow(format_)
     client = connect(context)
     job = client.job(client.resolve(job_id))
+    if follow:
+        names = [] if node is None else [_part_of(job, node)]
+        print_live(context, client, job.id, names, streams, format_)
+        return exit_codes.SUCCEEDED
     names = ran_on(job) if node is None else [_part_of(job, node)]
     pieces = list(fetch(client, job.id, names, streams))
     if raw:

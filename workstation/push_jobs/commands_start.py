@@ -8,12 +8,13 @@ import click
 
 from push_jobs import documents, exit_codes, tables
 from push_jobs.client import Client
+from push_jobs.commands_follow import check_follow, print_live
 from push_jobs.durations import parse_duration
 from push_jobs.errors import UsageError
 from push_jobs.job_request import MAX_FILE
 from push_jobs.models import Job
 from push_jobs.options import again, connect, examples, format_option, parsed
-from push_jobs.outputs import document, fetch, print_pieces, ran_on
+from push_jobs.outputs import STREAMS, document, fetch, print_pieces, ran_on
 from push_jobs.printing import notice, print_json, print_lines
 from push_jobs.progress import Progress, can_redraw
 from push_jobs.watching import watch
@@ -36,6 +37,7 @@ def _environment(pairs: Sequence[str]) -> Optional[Dict[str, str]]:
     epilog=examples(
         "push-jobs job start chef-client web1 web2 web3 --quorum 75% --timeout 10m",
         "push-jobs job start 'rotate-logs nginx' web1 --capture",
+        "push-jobs job start chef-client web1 web2 --follow",
         "push-jobs job start backup db1 --detach --user backup --env TARGET=nightly",
     ),
 )
@@ -50,6 +52,7 @@ def _environment(pairs: Sequence[str]) -> Optional[Dict[str, str]]:
     help="Time the command may run: 30s, 5m, 2h, or seconds.  [default: the server's]",
 )
 @click.option("--capture", is_flag=True, help="Keep the output and print it at the end.")
+@click.option("--follow", "-f", is_flag=True, help="Capture the output and print it as it comes.")
 @click.option("--detach", is_flag=True, help="Print the job's id and do not wait.")
 @click.option("--user", metavar="NAME", help="User on the nodes that runs the command.")
 @click.option("--dir", metavar="PATH", help="Directory on the nodes to run it in.")
@@ -73,6 +76,7 @@ def start_job(
     context: click.Context,
     command: str,
     nodes: Tuple[str, ...],
+    follow: bool,
     detach: bool,
     format_: str,
     **options: Any,
@@ -86,13 +90,20 @@ def start_job(
 
     `job start` and `run` are the same command.
     """
+    if follow:
+        if detach:
+            raise click.UsageError("give --follow or --detach, not both")
+        check_follow(format_)
+        options["capture"] = True
     client = connect(context)
     job_id = _start(context, client, command, nodes, options)
     if detach:
         _print_started(job_id, format_)
         return exit_codes.SUCCEEDED
     notice(f"started job {job_id}")
-    report = _Report(client, job_id, format_, options["capture"])
+    if follow:
+        print_live(context, client, job_id, (), STREAMS, format_)
+    report = _Report(client, job_id, format_, options["capture"] and not follow)
     progress = Progress(can_redraw(report.streams))
     job = watch(context, client, job_id, progress, report.update)
     report.end(job)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Dict, List, Mapping, Optional, Tuple
 
 from push_jobs.event_stream import JobEvent
+from push_jobs.live_output import OutputPiece
 from push_jobs.models import (
     Cancellation,
     Job,
@@ -117,6 +118,21 @@ def output(job_id: str, node: str, stream: str, content: Optional[bytes]) -> Doc
         "job_id": job_id,
         "node": node,
         "stream": stream,
+        "encoding": encoding,
+        "content": text,
+    }
+
+
+def output_piece(job_id: str, piece: OutputPiece) -> Document:
+    """Output as it comes; ``offset`` counts the bytes before it."""
+    encoding, text = _encode(piece.data)
+    return {
+        "kind": "output_piece",
+        "version": 1,
+        "job_id": job_id,
+        "node": piece.node,
+        "stream": piece.stream,
+        "offset": piece.offset,
         "encoding": encoding,
         "content": text,
     }

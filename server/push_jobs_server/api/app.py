@@ -18,6 +18,7 @@ from push_jobs_server.api.config import Config
 from push_jobs_server.api.feeds import EventFeeds
 from push_jobs_server.api.jobs import Jobs
 from push_jobs_server.api.nodes import Nodes
+from push_jobs_server.api.output_feed import OutputFeeds
 from push_jobs_server.api.services import Failure, Services, unavailable
 from push_jobs_server.api.status import Status
 from push_jobs_server.api.urls import segments
@@ -52,6 +53,7 @@ def build(services: Services) -> Wsgi:
         ("GET", _ORG + "/jobs/<job>", jobs.show, JSON),
         ("GET", _ORG + "/v1/jobs", jobs.page, JSON),
         ("GET", _ORG + "/v1/jobs/<job>", jobs.detail, JSON),
+        ("GET", _ORG + "/v1/jobs/<job>/output_feed", OutputFeeds(services).job, _EVENTS),
         ("GET", _ORG + "/job_status_feed", feeds.organization, _EVENTS),
         ("GET", _ORG + "/job_status_feed/<job>", feeds.job, _EVENTS),
         ("POST", _ORG + "/v1/jobs/<job>/cancel", Cancels(services).cancel, JSON),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Optional
 
+from push_jobs_server.engine.events import output_event
 from push_jobs_server.engine.inbox import Accepted
 from push_jobs_server.engine.job import RESULTS, JobMachine, Report
 from push_jobs_server.engine.node import NodeSession
@@ -201,6 +202,8 @@ class Dialogue:
             return
         batch = engine.batch(job_id)
         batch.changes.extend(engine.output.take(org, job_id, node, output))
+        # Also when nothing of it is new: what it repeats may not be stored yet, and events wait.
+        batch.events.append(output_event(org, job_id, node, output.stream, engine.wall))
         end = engine.output.end(job_id, node, output)
         ack = OutputAck(job_id, output.stream, end, CREDIT)
         batch.after.append(lambda: engine.roster.send((org, node), ack))

@@ -12,6 +12,8 @@ from push_jobs_wire.states import JobStatus, NodeStatus
 
 START = "start"
 JOB_COMPLETE = "job_complete"
+OUTPUT = "output"
+"""A channel of a node has more than before; ours, and told to readers of output only."""
 
 Told = Tuple[str, Mapping[str, Any]]
 """(name, data without its timestamp)."""
@@ -46,6 +48,11 @@ def start_event(job_id: str, request: JobRequest, at: float) -> Event:
         data["file_specified"] = True
     data["capture"] = request.capture
     return Event(request.org, job_id, START, at, data)
+
+
+def output_event(org: str, job_id: str, node: str, stream: str, at: float) -> Event:
+    """More of a channel is stored."""
+    return Event(org, job_id, OUTPUT, at, {"node": node, "stream": stream})
 
 
 def rebuilt(job: JobRecord) -> List[Event]:

@@ -14,7 +14,7 @@ from typing import Callable
 from typing import Counter as CounterType
 from typing import Dict, Iterable, List, Optional, Protocol, Tuple
 
-from push_jobs_server.engine.events import JOB_COMPLETE, Told
+from push_jobs_server.engine.events import JOB_COMPLETE, OUTPUT, Told
 from push_jobs_server.engine.stops import Stops, describe
 from push_jobs_server.records import (
     Cancel,
@@ -27,7 +27,7 @@ from push_jobs_server.records import (
     Outcome,
     OutputStored,
 )
-from push_jobs_wire.messages import Abort, Commit, Run, ServerMessage
+from push_jobs_wire.messages import STREAMS, Abort, Commit, Run, ServerMessage
 from push_jobs_wire.states import (
     JOB_TRANSITIONS,
     NODE_IN_RUNNING,
@@ -251,13 +251,19 @@ class JobMachine:
         if step.status is not None:
             self._set(node, step.status, report.outcome)
             if report.output is not None:
-                self._store(OutputStored(self.id, node, *report.output))
+                self._store_output(node, *report.output)
         if step.rehab and not step.rehab_last:
             self._rehab(node)
         if step.event is not None:
             self._tell_of(node, step.event)
         if step.rehab and step.rehab_last:
             self._rehab(node)
+
+    def _store_output(self, node: str, stdout: bytes, stderr: bytes) -> None:
+        self._store(OutputStored(self.id, node, stdout, stderr))
+        for stream, content in zip(STREAMS, (stdout, stderr)):
+            if content:
+                self._tell((OUTPUT, {"node": node, "stream": stream}))
 
     def _rehab(self, node: str) -> None:
         self._port.rehab(node)

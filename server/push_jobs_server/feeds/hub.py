@@ -10,13 +10,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Deque, Dict, Iterable, List, Optional, Set, Tuple
 
-from push_jobs_server.engine.events import JOB_COMPLETE, START, Event
+from push_jobs_server.engine.events import JOB_COMPLETE, OUTPUT, START, Event
 from push_jobs_server.feeds.history import History
 
 _ORG_EVENTS = (START, JOB_COMPLETE)
 _JOB_LIMIT = 50_000
 _JOB_LIMIT_PER_NODE = 10
 """A job tells four events per node; only a node that misbehaves causes more than this."""
+_OUTPUT_LIMIT = 10_000
 _ORG_LIMIT = 50_000
 
 
@@ -34,6 +35,7 @@ class Hub:
     def __init__(self, rules: FeedRules) -> None:
         self._rules = rules
         self._jobs: Dict[Tuple[str, str], History] = {}
+        self._outputs: Dict[Tuple[str, str], History] = {}
         self._orgs: Dict[str, History] = {}
         self._ended: Deque[Tuple[float, Tuple[str, str]]] = deque()
 
@@ -63,6 +65,8 @@ class Hub:
 
     def _take(self, event: Event, now: float) -> List[History]:
         key = (event.org, event.job_id)
+        if event.name == OUTPUT:
+            return self._take_output(key, event)
         history = self._jobs.get(key)
         if history is None:  # it was broken off
             return []
@@ -70,16 +74,37 @@ class Hub:
         if event.name == JOB_COMPLETE:
             history.closed = True
             self._ended.append((now + self._rules.job_linger, key))
-        if event.name not in _ORG_EVENTS:
-            return [history]
-        org = self.org(event.org, now)
-        org.add(event.name, event.at, {"job": event.job_id, **event.data})
-        return [history, org]
+        touched = [history]
+        output = self._outputs.get(key)
+        if output is not None and history.closed:
+            output.closed = True
+            touched.append(output)
+        if event.name in _ORG_EVENTS:
+            org = self.org(event.org, now)
+            org.add(event.name, event.at, {"job": event.job_id, **event.data})
+            touched.append(org)
+        return touched
+
+    def _take_output(self, key: Tuple[str, str], event: Event) -> List[History]:
+        """Output costs nothing while nobody reads it: what was before is in the store."""
+        history = self._outputs.get(key)
+        if history is None:
+            return []
+        history.add(event.name, event.at, event.data)
+        return [history]
+
+    def output(self, org: str, job_id: str, now: float) -> Optional[History]:
+        """Which channels of a job grow, from now on; None when it has ended."""
+        job = self.job(org, job_id, now)
+        if job is None or job.closed:
+            return None
+        return self._outputs.setdefault((org, job_id), History("output-", _OUTPUT_LIMIT))
 
     def break_off(self, events: Iterable[Event]) -> Set[History]:
         """The changes of these events can't be stored: end the feeds of their jobs."""
         keys = {(event.org, event.job_id) for event in events}
-        broken = {self._jobs.pop(key) for key in keys if key in self._jobs}
+        kinds = (self._jobs, self._outputs)
+        broken = {kind.pop(key) for kind in kinds for key in keys if key in kind}
         for history in broken:
             history.closed = True
         return broken
@@ -101,4 +126,6 @@ class Hub:
 
     def _forget(self, now: float) -> None:
         while self._ended and self._ended[0][0] <= now:
-            self._jobs.pop(self._ended.popleft()[1], None)
+            key = self._ended.popleft()[1]
+            self._jobs.pop(key, None)
+            self._outputs.pop(key, None)

@@ -119,6 +119,14 @@ class Feeds:
             number = None if last_id is None else history.after(last_id)
             return self._enter(Reader(self, history, 1 if number is None else number, ()))
 
+    def open_output(self, org: str, job_id: str) -> Optional[Reader]:
+        """Hear which channels of a job grow; None when it has ended. Raises Busy."""
+        with self.lock:
+            history = self._hub.output(org, job_id, self._clock())
+            if history is None:
+                return None
+            return self._enter(Reader(self, history, history.next, ()))
+
     def open_org(self, org: str, last_id: Optional[str]) -> Reader:
         """Read an organization's events from now on, or after ``last_id``.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Tuple
+from typing import Any, Iterable, Iterator, Tuple
 
 from sqlalchemy import bindparam, delete, func, select
 
@@ -77,24 +77,32 @@ def middle_row(chunk: OutputChunk) -> Row:
     }
 
 
+def fresh(chunks: Iterable[Tuple[int, bytes]], position: int) -> Iterator[Tuple[int, bytes]]:
+    """What of these chunks, in order of their offsets, lies behind ``position``; nothing twice."""
+    for offset, data in chunks:
+        begin = max(offset, position)
+        new = data[begin - offset :]
+        if new:
+            yield begin, new
+            position = begin + len(new)
+
+
 def joined(chunks: Iterable[Tuple[int, bytes]], limit: int) -> bytes:
     """The text of a channel from its chunks in order of their offsets, in about ``limit`` bytes.
 
     Bytes that came twice count once; where some are missing a mark says how many.
     """
-    found = list(chunks)
+    found = list(fresh(chunks, 0))
     head = limit // 2
     end = max((offset + len(data) for offset, data in found), default=0)
     tail = max(head, end - (limit - head))
     parts, position = [], 0
     for offset, data in found:
-        begin = max(offset, position)
-        if begin >= head:
-            begin = max(begin, tail)
-        fresh = data[begin - offset :]
-        if fresh:
+        begin = max(offset, tail) if offset >= head else offset
+        shown = data[begin - offset :]
+        if shown:
             if begin > position:
                 parts.append(MARK % (begin - position))
-            parts.append(fresh)
-            position = begin + len(fresh)
+            parts.append(shown)
+            position = begin + len(shown)
     return b"".join(parts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.engine import Connection
 
 from push_jobs_server.records import Change, Grant, JobFilter, JobNode, JobRecord
@@ -17,7 +17,7 @@ from push_jobs_server.store import schema
 from push_jobs_server.store.changes import ChangeSet, Statements
 from push_jobs_server.store.connections import Connections
 from push_jobs_server.store.history import JOBS, LISTED, page
-from push_jobs_server.store.output_statements import joined
+from push_jobs_server.store.output_statements import fresh, joined
 from push_jobs_server.store.rows import job_node, job_record
 from push_jobs_server.store.tables import (
     grants,
@@ -83,6 +83,9 @@ _CHUNKS = (
         output_chunks.c.stream == bindparam("stream"),
     )
     .order_by(output_chunks.c.begins_at)
+)
+_CHUNKS_FROM = _CHUNKS.where(
+    output_chunks.c.begins_at + func.length(output_chunks.c.data) > bindparam("position")
 )
 _GRANTS = select(grants).where(grants.c.expires_at > bindparam("now")).order_by(grants.c.expires_at)
 
@@ -177,6 +180,22 @@ class Store:
         if whole is None and not (partial and chunks):
             return None
         return whole or joined(((row.begins_at, bytes(row.data)) for row in chunks), limit)
+
+    def output_from(
+        self, org: str, job_id: str, node: str, stream: str, position: int
+    ) -> List[Tuple[int, bytes]]:
+        """What is stored of a channel from ``position`` on: pieces with their offsets, in order.
+
+        They may leave gaps, where output was too much.
+        """
+        values = {"org": org, "id": job_id, "node": node, "stream": stream}
+        with self.reading() as connection:
+            rows = _rows(connection, _CHUNKS_FROM, {**values, "position": position})
+            pieces = [(row.begins_at, bytes(row.data)) for row in rows]
+            if not pieces and position == 0:
+                whole = connection.execute(_OUTPUTS[stream], values).scalar()
+                pieces = [(0, bytes(whole))] if whole else []
+        return list(fresh(pieces, position))
 
     def unfinished(self) -> List[JobRecord]:
         """The jobs of all organizations that have not ended, with their nodes, oldest first."""
