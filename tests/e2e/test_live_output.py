@@ -120,3 +120,11 @@ def test_the_feed_refuses_strangers(house: House, gate: Path) -> None:
     house.wait_job(job_id)
     with house.client() as client:
         assert list(client.follow_output(job_id)) == []
+
+
+def test_a_caller_may_wait_for_the_end_of_a_job(house: House, gate: Path) -> None:
+    job_id = house.start_job("quiet", "web1")
+    with house.client() as client:
+        assert not client.job(job_id, wait=0.05).ended
+        gate.touch()
+        assert client.job(job_id, wait=30).succeeded

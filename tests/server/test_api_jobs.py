@@ -214,3 +214,13 @@ def test_output_and_other_organizations(desk: Desk) -> None:
     json_only = {"Accept": "application/json"}
     url = f"{JOBS}/{number}/output/web01/stdout"
     assert desk.get(url, headers=json_only).status == 406
+
+
+def test_a_caller_may_wait_for_the_end(desk: Desk) -> None:
+    number = desk.post({"command": "true", "nodes": ["nowhere"]}).json["uri"][-32:]
+    path = f"{PUSHY}/v1/jobs/{number}"
+    assert desk.get(f"{path}?wait=30").json["status"] == "quorum_failed"
+    for wrong in ("x", "-1", "61", "nan"):
+        reply = desk.get(f"{path}?wait={wrong}")
+        assert (reply.status, "expected 0 to 60" in reply.error[0]) == (400, True)
+    assert desk.get(f"{PUSHY}/v1/jobs/{'0' * 32}?wait=30").status == 404

@@ -138,10 +138,14 @@ class Client(JobFollowing):
             raise ServerUnreachable(error.address, reason, may_have_arrived=True) from error
         return job_id_of(read_uri(answer))
 
-    def job(self, job_id: str) -> Job:
-        """Return the job with this full id and all its nodes; raises UnknownJob."""
+    def job(self, job_id: str, *, wait: float = 0) -> Job:
+        """Return the job with this full id and all its nodes; raises UnknownJob.
+
+        ``wait``: seconds, at most 60, for which the answer may be held back until the job ends.
+        """
+        path = f"/pushy/v1/jobs/{segment(job_id)}" + (f"?wait={wait:g}" if wait else "")
         try:
-            return read_job(self._connection.get_json(f"/pushy/v1/jobs/{segment(job_id)}"))
+            return read_job(self._connection.get_json(path))
         except ApiError as error:
             raise self._unknown(job_id, error) from error
 

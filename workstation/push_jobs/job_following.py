@@ -34,7 +34,7 @@ class JobFollowing:
 
     _connection: Connection
 
-    def job(self, job_id: str) -> Job:
+    def job(self, job_id: str, *, wait: float = 0) -> Job:
         """Return the job; see ``Client``."""
         raise NotImplementedError
 

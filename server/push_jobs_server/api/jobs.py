@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import replace
 from typing import Any, Dict, List, Optional, Tuple
@@ -19,6 +20,8 @@ from push_jobs_server.api.urls import base_url
 from push_jobs_server.records import Busy, JobFilter, JobRecord, JobRequest
 from push_jobs_server.store import StoreError, StoreUnavailable
 
+LONGEST_WAIT = 60.0
+"""Seconds that a caller may wait for the end of a job in one request."""
 _NO_SUCH_JOB = "there is no such job in this organization"
 
 
@@ -132,9 +135,32 @@ class Jobs:
     def detail(
         self, environ: Dict[str, Any], accept: Accepts, org: str, job: str
     ) -> Dict[str, Any]:
-        """A job with everything that is known of each node."""
+        """A job with everything that is known of each node.
+
+        ``?wait=SECONDS`` answers when the job has ended, at the latest after so many seconds.
+        """
         self._admit(environ, accept, org)
+        wait = parse_qs(str(environ.get("QUERY_STRING", ""))).get("wait", ["0"])[-1]
+        self._wait(org, job, _seconds(wait))
         return job_detail(self._job(org, job))
+
+    def _wait(self, org: str, job_id: str, seconds: float) -> None:
+        """Hold this thread until the job has ended; it counts as an open feed."""
+        if not seconds:
+            return
+        try:
+            reader = self._services.feeds.open_output(org, job_id)
+        except Busy as busy:
+            raise unavailable(str(busy)) from None
+        if reader is None:
+            return
+        until = time.monotonic() + seconds
+        try:
+            left = seconds
+            while left > 0 and reader.take(left) is not None:
+                left = until - time.monotonic()
+        finally:
+            reader.close()
 
     def output(
         self, environ: Dict[str, Any], accept: Accepts, org: str, job: str, node: str
@@ -167,3 +193,13 @@ class Jobs:
 
 def _query(environ: Dict[str, Any]) -> str:
     return str(environ.get("QUERY_STRING", ""))
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST_WAIT:
+        raise Failure(400, [f"wait is {text!r}, expected 0 to {LONGEST_WAIT:.0f} seconds"])
+    return seconds

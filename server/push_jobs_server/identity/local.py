@@ -68,7 +68,7 @@ class LocalIdentity:
     def has_organization(self, org: str) -> bool:
         """True when there is such an organization."""
         with self._store.reading() as db:
-            return exists(db, organizations, name=org)
+            return db.execute(queries.ORGANIZATION, {"org": org}).first() is not None
 
     def principals(self, org: str, name: str) -> List[Principal]:
         """One entry per key of the users and clients of this name (pushy-api 3.1)."""

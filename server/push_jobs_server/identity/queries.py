@@ -13,6 +13,7 @@ from push_jobs_server.store.tables import (
     group_users,
     org_groups,
     org_users,
+    organizations,
     user_keys,
 )
 
@@ -60,3 +61,4 @@ def _is_member(members: Table) -> Any:
 
 PRINCIPALS = _principals()
 IS_MEMBER = {"user": _is_member(group_users), "client": _is_member(group_clients)}
+ORGANIZATION = select(organizations.c.name).where(organizations.c.name == bindparam("org"))
