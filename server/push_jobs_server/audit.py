@@ -10,7 +10,7 @@ import json
 from datetime import datetime, timezone
 from typing import Any, Dict, Iterable, Mapping, Optional
 
-from push_jobs_server.records import AuditEntry, JobRecord, JobRequest
+from push_jobs_server.records import AuditEntry, Cancel, JobRecord, JobRequest
 from push_jobs_wire.settings import MASK
 
 DONE, REFUSED = "done", "refused"
@@ -54,6 +54,29 @@ def job_started(job: JobRecord) -> AuditEntry:
         job.id,
         DONE,
         _asked_for(asked),
+    )
+
+
+def job_cancelled(
+    job_id: str, org: str, number: int, cancel: Cancel, address: Optional[str]
+) -> AuditEntry:
+    """The row that goes with a cancel, the ``number``-th of its job."""
+    details: Dict[str, Any] = {
+        "nodes": [cut(name) for name in cancel.nodes[:_ITEMS]],
+        "node_count": len(cancel.nodes),
+        "grace": cancel.grace,
+        "reason": None if cancel.reason is None else cut(cancel.reason, _TEXT),
+    }
+    return made(
+        cancel.at,
+        f"{number % 0x10000:04x}{job_id}",
+        "job.cancel",
+        org=org,
+        actor=cancel.requestor,
+        actor_kind=cancel.requestor_kind,
+        address=address,
+        target=job_id,
+        details=details,
     )
 
 

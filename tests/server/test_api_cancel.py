@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
-from api_desk import JOBS, PUSHY, Desk, Reply, open_desk
+from api_desk import JOBS, PEER, PUSHY, Desk, Reply, open_desk
 from stored_jobs import job, job_id
 
 from push_jobs_server.records import JobChanged, JobCreated, JobNode, NodeChanged, Outcome
+from push_jobs_server.store.audit import entries
 from push_jobs_wire.states import JobStatus, NodeStatus
 
 RUNNING, VOTING, ENDED, FOREIGN = (job_id(number) for number in range(1, 5))
@@ -198,3 +199,16 @@ def test_nothing_is_cancelled_while_nothing_can_be_stored(
     reply = cancel(desk)
     assert (reply.status, reply.headers["retry-after"]) == (503, "5")
     assert cancel(desk, job=ENDED).status == 200
+
+
+def test_cancels_done_and_refused_are_in_the_audit_trail(desk: Desk) -> None:
+    cancel(desk, {"nodes": ["a"], "grace": 2.5, "reason": "wrong release"})
+    cancel(desk, user="bob")
+    desk.wait_for_writer()
+    done, refused = entries(desk.store)
+    assert (done.action, done.result, done.target) == ("job.cancel", "done", RUNNING)
+    assert (done.actor, done.actor_kind, done.address) == ("alice", "user", PEER)
+    assert done.details == {
+        "nodes": ["a"], "node_count": 1, "grace": 2.5, "reason": "wrong release",
+    }  # fmt: skip
+    assert (refused.action, refused.result, refused.actor) == ("job.cancel", "refused", "bob")

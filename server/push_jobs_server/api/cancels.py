@@ -65,6 +65,7 @@ class Cancels:
             body.nodes,
             body.grace,
             body.reason,
+            caller.address,
         )
         try:
             result: Optional[Cancelled] = engine.ask(

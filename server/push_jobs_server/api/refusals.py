@@ -32,7 +32,6 @@ OTHERS = "others"
 
 REQUEST = "push_jobs.signed_request"
 """Where in a WSGI environment the signed request is found, once its headers are read."""
-_ACTIONS = {("POST", "/jobs"): "job.start"}
 _NOT_REFUSED = (404, 406)
 """What is not there, and what the caller does not take; no right was missing."""
 
@@ -178,7 +177,7 @@ def _entry(
     return audit.made(
         now,
         uuid.uuid4().hex,
-        _ACTIONS.get((method, below), "request"),
+        _action(method, below),
         org=org,
         actor=environ.get("HTTP_X_OPS_USERID"),
         actor_kind=None if caller is None else caller.kind,
@@ -186,6 +185,14 @@ def _entry(
         result=audit.REFUSED,
         details=details,
     )
+
+
+def _action(method: str, path: str) -> str:
+    """What was asked for at an address below ``/pushy``."""
+    if method == "POST" and path == "/jobs":
+        return "job.start"
+    cancel = method == "POST" and path.startswith("/v1/jobs/") and path.endswith("/cancel")
+    return "job.cancel" if cancel else "request"
 
 
 def _text(error: Any) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Dict, Optional, Tuple
 
+from push_jobs_server import audit
 from push_jobs_server.engine.job import JobMachine
-from push_jobs_server.records import Cancel, Cancelled, CancelStored
+from push_jobs_server.records import Audited, Cancel, Cancelled, CancelStored
 from push_jobs_wire.states import CancelEffect, NodeStatus
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class CancelRequest:
     nodes: Optional[Tuple[str, ...]] = None
     grace: Optional[float] = None
     reason: Optional[str] = None
+    address: Optional[str] = None
 
 
 class Cancels:
@@ -59,11 +61,15 @@ class Cancels:
         if job.status.final or not job.stops.new_in(cancel):
             self._answer_stored(job, cancel, dict(job.nodes), answer)
             return
-        self._store(job, cancel, answer)
+        self._store(job, cancel, request.address, answer)
 
-    def _store(self, job: JobMachine, cancel: Cancel, answer: Answer) -> None:
+    def _store(
+        self, job: JobMachine, cancel: Cancel, address: Optional[str], answer: Answer
+    ) -> None:
         batch = self._engine.batch(job.id)
-        batch.changes.append(CancelStored(job.id, job.stops.asked, cancel))
+        number = job.stops.asked
+        row = audit.job_cancelled(job.id, job.request.org, number, cancel, address)
+        batch.changes += [CancelStored(job.id, number, cancel), Audited(row)]
         batch.after.append(lambda: self._carry_out(job, cancel, answer))
         batch.failed.append(answer)
         job.stops.asked += 1
