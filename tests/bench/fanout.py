@@ -118,9 +118,11 @@ def admit(data_dir: Path, nodes: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
-def simulation(address: str, server_key: str, nodes: Sequence[Sequence[str]]) -> Iterator[None]:
+def simulation(
+    address: str, server_key: str, nodes: Sequence[Sequence[str]], beat: float = 10.0
+) -> Iterator[None]:
     """The process of the simulated nodes; it ends with its standard input."""
-    plan = {"address": address, "server_key": server_key, "org": ORG, "nodes": nodes}
+    plan = {"address": address, "server_key": server_key, "org": ORG, "beat": beat, "nodes": nodes}
     with subprocess.Popen(
         [sys.executable, "-m", "tests.bench.simulated_nodes"],
         stdin=subprocess.PIPE,

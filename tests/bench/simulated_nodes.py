@@ -1,14 +1,15 @@
 """Many push job nodes in one process, for benches: real CURVE sockets, nothing behind them.
 
 Reads one JSON object from standard input: ``address`` (of the server's command port),
-``server_key`` (CURVE, Z85), ``org`` and ``nodes``, a list of [name, session key as hex, public key,
-secret key]. It prints a line when all first heartbeats are sent. Every commit is accepted and every
-run succeeds.
+``server_key`` (CURVE, Z85), ``org``, ``beat`` (seconds between heartbeats) and ``nodes``, a list of
+[name, session key as hex, public key, secret key]. It prints a line when all first heartbeats are
+sent. Every commit is accepted and every run succeeds.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import select
 import sys
 import time
@@ -20,8 +21,6 @@ from push_jobs_wire import framing
 from push_jobs_wire.messages import EXTENSIONS, Heartbeat, JobRef, Origin, Reply, encode_node, load
 from push_jobs_wire.states import NodeInput
 
-BEAT = 10.0
-"""Seconds between two heartbeats of a node, the product's default."""
 ECHO = b"echo"
 """First frame of a message that is sent back as it is: the floor."""
 
@@ -31,7 +30,7 @@ class SimulatedNode:
 
     def __init__(self, context: zmq.Context[Any], plan: Dict[str, Any], node: List[str]) -> None:
         name, secret, public_key, secret_key = node
-        self.origin = Origin(plan["org"], name, f"incarnation-{name}", "bench")
+        self.origin = Origin(plan["org"], name, f"{name}-{os.getpid()}", "bench")
         self.session_key = bytes.fromhex(secret)
         self.sequence = 0
         self.socket = context.socket(zmq.DEALER)
@@ -86,7 +85,7 @@ def main() -> None:
         poller.register(descriptor, select.EPOLLIN)
     beat(nodes, Heartbeat(extensions=EXTENSIONS, jobs=()))
     print("ready", flush=True)
-    next_beat = time.monotonic() + BEAT
+    next_beat = time.monotonic() + plan["beat"]
     while True:
         for descriptor, _ in poller.poll(max(0.0, next_beat - time.monotonic())):
             if descriptor not in by_descriptor:
@@ -94,7 +93,7 @@ def main() -> None:
                 return
             by_descriptor[descriptor].answer()
         if time.monotonic() >= next_beat:
-            next_beat += BEAT
+            next_beat += plan["beat"]
             beat(nodes, Heartbeat(extensions=EXTENSIONS))
 
 
