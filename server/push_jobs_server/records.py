@@ -6,7 +6,7 @@ Times are seconds since the epoch (float, UTC) unless a name says otherwise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Mapping, Optional, Tuple, Union
 
 from push_jobs_wire.states import CancelEffect, JobStatus, NodeStatus
@@ -32,6 +32,11 @@ class JobRequest:
     """Identifies the signed request: the same key again means the same job."""
     address: Optional[str] = None
     """Where the request came from; for the audit row alone, not stored with the job."""
+
+    def repeated_by(self, other: "JobRequest") -> bool:
+        """True when another request asks for the same, however it was signed."""
+        mine, theirs = (replace(each, request_key=None, address=None) for each in (self, other))
+        return mine == theirs
 
 
 @dataclass(frozen=True)
@@ -293,3 +298,7 @@ class Busy(Exception):
 
     Nothing was started; the caller may try again (503).
     """
+
+
+class OtherRequest(Exception):
+    """Raised when a request has the idempotency key of another one, but asks for something else."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine_desk import EngineDesk
 
-from push_jobs_server.records import JobCreated, NodeChanged, OutputStored
+from push_jobs_server.records import JobCreated, NodeChanged, OtherRequest, OutputStored
 from push_jobs_wire.states import AgentState, NodeInput
 
 
@@ -148,4 +148,35 @@ def test_the_same_request_key_of_another_organization_is_another_job() -> None:
     desk.ask("j1", request_key="k")
     desk.ask("j2", request_key="k", org="other")
     desk.store()
+    assert desk.answers == ["j1", "j2"]
+
+
+def test_a_repeated_start_waits_for_the_first_one_which_then_runs() -> None:
+    desk = EngineDesk()
+    desk.old_agents("a")
+    desk.ask("j1", request_key="k")
+    desk.now += 9
+    desk.ask("j1", request_key="signed anew")
+    desk.now += 7
+    desk.store()
+    assert desk.answers == ["j1", "j1"]
+    assert desk.job() == ("voting", {"a": "new"})
+
+
+def test_the_id_of_another_request_is_refused() -> None:
+    desk = EngineDesk()
+    desk.ask("j1", request_key="k")
+    for _ in range(2):
+        desk.ask("j1", request_key="k2", command="other")
+        assert isinstance(desk.answers.pop(), OtherRequest)
+        desk.store()
+    assert desk.answers == ["j1"]
+
+
+def test_a_request_is_forgotten_with_its_job() -> None:
+    desk = EngineDesk()
+    desk.start("j1", request_key="k")
+    desk.wait(6)
+    assert not desk.engine.jobs
+    desk.start("j2", request_key="k")
     assert desk.answers == ["j1", "j2"]

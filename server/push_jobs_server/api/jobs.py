@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from dataclasses import replace
 from typing import Any, Dict, List, Optional, Tuple
 from urllib.parse import parse_qs
@@ -14,11 +13,12 @@ from push_jobs_server.api.documents import job_detail, job_document, job_summary
 from push_jobs_server.api.gate import READ, WRITE, SignedRequest, authorize
 from push_jobs_server.api.job_body import read_job
 from push_jobs_server.api.job_query import cursor_after, read_query, with_cursor
+from push_jobs_server.api.repeats import check_same, id_of, other_request, read_key
 from push_jobs_server.api.services import Caller, Failure, Services, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.api.urls import base_url
-from push_jobs_server.records import Busy, JobFilter, JobRecord, JobRequest
-from push_jobs_server.store import StoreError, StoreUnavailable
+from push_jobs_server.records import Busy, JobFilter, JobRecord, JobRequest, OtherRequest
+from push_jobs_server.store import StoreError
 
 LONGEST_WAIT = 60.0
 """Seconds that a caller may wait for the end of a job in one request."""
@@ -32,29 +32,38 @@ class Jobs:
         self._services = services
 
     def start(self, environ: Dict[str, Any], accept: Accepts, org: str) -> Dict[str, str]:
-        """Store a job and start it; answers only once it is stored."""
+        """Store a job and start it; answers only once it is stored.
+
+        A start that came before is answered with its job. Nothing may fail after the job is stored.
+        """
         request = SignedRequest(self._services, environ)
         caller = request.authenticate(org)
         authorize(self._services, org, caller, WRITE)
-        asked = self._read(request.body, org, caller)
+        key = read_key(environ)
+        asked, timeout_was_given = self._read(request.body, org, caller)
         accept.check()
         kind = str(environ.get("CONTENT_TYPE", "")).split(";")[0].strip().lower()
         if kind != "application/json":
             raise Failure(415, ["the body has to be application/json"])
-        job_id = self._submit(asked)
-        proxies = self._services.settings["trusted_proxies"]
-        url = f"{base_url(environ, proxies)}/organizations/{org}/pushy/jobs/{job_id}"
+        base = base_url(environ, self._services.settings["trusted_proxies"])
+        job_id = id_of(org, caller, key)
+        first = self._first_job(asked)
+        if first is None and key is not None:
+            first = self._job_of_key(asked, job_id, timeout_was_given)
+        job_id = first or self._submit(asked, job_id)
+        url = f"{base}/organizations/{org}/pushy/jobs/{job_id}"
         bottle.response.status = 201
         bottle.response.set_header("Location", url)
         return {"uri": url}
 
-    def _read(self, raw: bytes, org: str, caller: Caller) -> JobRequest:
+    def _read(self, raw: bytes, org: str, caller: Caller) -> Tuple[JobRequest, bool]:
+        """What is asked for, and whether the body says how long it may take."""
         settings = self._services.settings
         body = read_job(raw, int(settings["max_job_file"]))
         timeout = body.run_timeout
         if timeout is None:
             timeout = int(settings["default_run_timeout"])
-        return JobRequest(
+        asked = JobRequest(
             org,
             body.command,
             body.nodes,
@@ -70,31 +79,36 @@ class Jobs:
             request_key=caller.request_key,
             address=caller.address,
         )
+        return asked, body.run_timeout is not None
 
-    def _submit(self, asked: JobRequest) -> str:
-        services = self._services
-        first = self._first_job(asked)
-        if first is not None:
-            return first
-        if not services.engine.accepting:
+    def _job_of_key(self, asked: JobRequest, job_id: str, timeout_was_given: bool) -> Optional[str]:
+        """The id that an idempotency key makes, if there is such a job."""
+        known = self._services.store.job(asked.org, job_id)
+        if known is None:
+            return None
+        check_same(known.request, asked, timeout_was_given)
+        return job_id
+
+    def _submit(self, asked: JobRequest, job_id: str) -> str:
+        engine = self._services.engine
+        if not engine.accepting:
             raise unavailable("the database does not take new jobs now; try again later")
-        job_id = uuid.uuid4().hex
         try:
-            answer = services.engine.ask(
-                lambda engine, answer: engine.start_job(job_id, asked, answer)
-            )
+            answer = engine.ask(lambda engine, answer: engine.start_job(job_id, asked, answer))
         except Busy as busy:
             raise unavailable(str(busy)) from None
+        except OtherRequest:
+            raise other_request() from None
         except StoreError as error:
-            raise Failure(500, [f"the job could not be stored: {error}"]) from None
+            first = self._first_job(asked)  # which may have ended and left the engine meanwhile
+            if first is None:
+                raise Failure(500, [f"the job could not be stored: {error}"]) from None
+            return first
         return str(answer)
 
     def _first_job(self, asked: JobRequest) -> Optional[str]:
         """The job that this very request started before, if it did (architecture 3)."""
-        try:
-            return self._services.store.job_for_request(asked.org, str(asked.request_key))
-        except StoreUnavailable as error:
-            raise unavailable(str(error)) from None
+        return self._services.store.job_for_request(asked.org, str(asked.request_key))
 
     def list(self, environ: Dict[str, Any], accept: Accepts, org: str) -> List[Dict[str, Any]]:
         """All jobs of the organization, newest last; with a query of ours a page, newest first."""

@@ -4,17 +4,25 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Any, Dict, Sequence
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 
 
 def base_url(environ: Dict[str, Any], trusted_proxies: Sequence[str]) -> str:
-    """``SCHEME://HOST[:PORT]``; forwarded headers count only from trusted proxies."""
+    """``SCHEME://HOST[:PORT]``; forwarded headers count only from trusted proxies.
+
+    What can't be a host is passed over: it would become part of a header of the answer.
+    """
     names = ["HTTP_HOST"]
     scheme = str(environ.get("wsgi.url_scheme", "https"))
     if _trusted(str(environ.get("REMOTE_ADDR", "")), trusted_proxies):
         names = ["HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_SERVER", *names]
-        scheme = _first(environ.get("HTTP_X_FORWARDED_PROTO")) or scheme
-    host = next(filter(None, (_first(environ.get(name)) for name in names)), "localhost")
+        sent = _first(environ.get("HTTP_X_FORWARDED_PROTO")).lower()
+        scheme = sent if sent in ("http", "https") else scheme
+    hosts = (_first(environ.get(name)) for name in names)
+    host = next(filter(_HOST.fullmatch, hosts), "localhost")
     for port in (":80", ":443"):
         if host.endswith(port):
             host = host[: -len(port)]

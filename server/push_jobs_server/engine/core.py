@@ -34,6 +34,7 @@ from push_jobs_server.records import (
     JobRecord,
     JobRequest,
     NodeView,
+    OtherRequest,
     Outcome,
     SessionKeyStored,
 )
@@ -68,6 +69,15 @@ class Batch:
     events: List[Event] = field(default_factory=list)
     after: List[Callable[[], None]] = field(default_factory=list)
     failed: List[Callable[[Exception], None]] = field(default_factory=list)
+
+
+@dataclass
+class _Starting:
+    """A job that is not stored yet: who waits for it, and when the last of them asked."""
+
+    request: JobRequest
+    asked_at: float
+    answers: List[Callable[[object], None]]
 
 
 class _Port:
@@ -123,7 +133,8 @@ class Engine:
         self.output = OutputIntake(rules.max_output)
         self.jobs: Dict[str, JobMachine] = {}
         self._jobs_of: Dict[NodeKey, Set[str]] = {}
-        self._starting: Dict[Tuple[str, Optional[str]], List[Callable[[object], None]]] = {}
+        self._starting: Dict[str, _Starting] = {}
+        self._by_request: Dict[Tuple[str, Optional[str]], str] = {}
         self._batches: Dict[str, Batch] = {}
         self._timers: List[Tuple[float, str]] = []
         self.log = log
@@ -185,16 +196,19 @@ class Engine:
     def start_job(self, job_id: str, request: JobRequest, answer: Callable[[object], None]) -> None:
         """Store a job and, once it is stored, start it and answer with its id.
 
-        A request that is already on its way or in memory is answered with the first job's id.
-        ``answer`` is called with the id or with an exception.
+        A request that is already on its way or in memory is answered with the first job's id; it
+        is one when its ``request_key`` was there before, or the id that it would have. ``answer``
+        is called with the id, or with an exception: OtherRequest when that id is another request's.
         """
-        known = self._job_for(request)
-        if known is not None:
-            answer(known)
-        elif (request.org, request.request_key) in self._starting:
-            self._starting[request.org, request.request_key].append(answer)
-        else:
+        first = self._by_request.get((request.org, request.request_key), job_id)
+        starting = self._starting.get(first)
+        if starting is not None and _same_or_refused(starting.request, request, answer):
+            starting.answers.append(answer)
+            starting.asked_at = self.now
+        elif starting is None and first not in self.jobs:
             self._create_job(job_id, request, answer)
+        elif starting is None and _same_or_refused(self.jobs[first].request, request, answer):
+            answer(first)
 
     def admit(self, grant: Grant, new_key: bytes, answer: Callable[[object], None]) -> None:
         """Let a node connect; answers with its session key once that and the grant are stored."""
@@ -239,14 +253,6 @@ class Engine:
 
     # Jobs
 
-    def _job_for(self, request: JobRequest) -> Optional[str]:
-        if request.request_key is None:
-            return None
-        for job in self.jobs.values():
-            if (job.request.org, job.request.request_key) == (request.org, request.request_key):
-                return job.id
-        return None
-
     def _create_job(
         self, job_id: str, request: JobRequest, answer: Callable[[object], None]
     ) -> None:
@@ -259,30 +265,40 @@ class Engine:
             voting_deadline=self.now + self.rules.voting_timeout,
             nodes={name: JobNode() for name in request.nodes},
         )
-        answers = [answer]
-        if request.request_key is not None:
-            self._starting[request.org, request.request_key] = answers
+        starting = _Starting(request, self.now, [answer])
+        self._starting[job_id] = starting
+        self._remember(job_id, request)
 
         def settled(result: object) -> None:
-            self._starting.pop((request.org, request.request_key), None)
-            for each in answers:
+            del self._starting[job_id]
+            for each in starting.answers:
                 each(result)
+
+        def failed(error: Exception) -> None:
+            self._forget(request)
+            settled(error)
 
         def begin() -> None:
             job = self._adopt_job(record)
-            if self.now - asked_at > ANSWER_TIME:
+            if self.now - starting.asked_at > ANSWER_TIME:
                 reason = "it could not be stored in time; its caller was told to try again"
                 job.crash(reason, self.now)
             settled(job_id)
             if not job.status.final:
                 job.start(self.now)
 
-        asked_at = self.now
         batch = self.batch(job_id)
         batch.changes += [JobCreated(record), Audited(job_started(record))]
         batch.events.append(start_event(job_id, request, self.wall))
         batch.after.append(begin)
-        batch.failed.append(settled)
+        batch.failed.append(failed)
+
+    def _remember(self, job_id: str, request: JobRequest) -> None:
+        if request.request_key is not None:
+            self._by_request[request.org, request.request_key] = job_id
+
+    def _forget(self, request: JobRequest) -> None:
+        self._by_request.pop((request.org, request.request_key), None)
 
     def _adopt_job(self, record: JobRecord) -> JobMachine:
         org = record.request.org
@@ -293,6 +309,7 @@ class Engine:
             self._batch_events(org, record.id),
         )
         self.jobs[job.id] = job
+        self._remember(job.id, record.request)
         for node in job.nodes:
             self._jobs_of.setdefault((org, node), set()).add(job.id)
         self._set_timer(job)
@@ -323,6 +340,7 @@ class Engine:
     def _drop_job(self, job: JobMachine) -> None:
         del self.jobs[job.id]
         self.output.forget(job.id)
+        self._forget(job.request)
         for node in job.nodes:
             jobs = self._jobs_of[job.request.org, node]
             jobs.discard(job.id)
@@ -363,3 +381,13 @@ class Engine:
 
     def _log_drop(self, reason: str, detail: str) -> None:
         self.log("message dropped", {"reason": reason, "detail": detail})
+
+
+def _same_or_refused(
+    first: JobRequest, request: JobRequest, answer: Callable[[object], None]
+) -> bool:
+    """Whether a request that claims to be a repeated one is; if not, its caller is told."""
+    same = first.repeated_by(request)
+    if not same:
+        answer(OtherRequest())
+    return same
