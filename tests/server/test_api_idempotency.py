@@ -59,7 +59,7 @@ def test_a_key_counts_after_the_job_has_left_the_memory(sqlite_store_url: str) -
         assert ids(desk) == [first]
 
 
-OTHERS = [
+OTHERS: List[Dict[str, Any]] = [
     {"command": "false"},
     {"nodes": ["nowhere", "web01"]},
     {"quorum": 0},
@@ -122,7 +122,7 @@ def test_a_replay_counts_whatever_its_key(sqlite_store_url: str) -> None:
     # The header is not signed: without this rule, whoever saw a request could start it again.
     with open_desk(sqlite_store_url) as desk:
         raw = json.dumps(JOB).encode()
-        keys = ({"Idempotency-Key": KEY}, {"Idempotency-Key": KEY + "2"}, {})
+        keys: List[Dict[str, str]] = [{"Idempotency-Key": KEY}, {"Idempotency-Key": KEY + "2"}, {}]
         assert len({job(desk.post(raw, headers=headers)) for headers in keys}) == 1
 
 

@@ -62,6 +62,8 @@ class Answer:
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
     raw: Optional[bytes] = None
+    after_work: bool = False
+    """Do what was asked first: only the answer is another one."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class PushyStub:
         self.feed_ids: List[Optional[str]] = []
         write_private(self.key, pem_of(user_key()))
         self._ids: List[str] = []
+        self._keys: Dict[str, str] = {}
         self._frames: Dict[str, List[Frame]] = {}
         context = tls_context(folder) if tls else None
         self._server = _Server(self, context)
@@ -129,6 +132,14 @@ class PushyStub:
     def add_job(self, command: str = "true", nodes: Tuple[str, ...] = ("web1",)) -> str:
         """Put a job there as if it had been started; return its id."""
         return self.create({"command": command, "nodes": list(nodes)})
+
+    def start(self, body: Record, key: Optional[str]) -> str:
+        """Answer a POST: a key that was there before means the first job."""
+        if key is None:
+            return self.create(body)
+        if key not in self._keys:
+            self._keys[key] = self.create(body)
+        return self._keys[key]
 
     def create(self, body: Record) -> str:
         """Create a job from the body of a POST."""
@@ -236,7 +247,10 @@ class _Handler(BaseHTTPRequestHandler):
         if stub.hold is not None:
             stub.hold.wait(30)
         if stub.next_answers:
-            self._send(stub.next_answers.pop(0))
+            answer = stub.next_answers.pop(0)
+            if answer.after_work:
+                self._route(body)
+            self._send(answer)
         elif urlsplit(self.path).path == "/pushy/v1/ca":
             self._send(Answer(200, stub.ca.read_bytes(), {"Content-Type": "text/plain"}))
         else:
@@ -288,7 +302,7 @@ class _Handler(BaseHTTPRequestHandler):
             return _json(404, {"error": ["organization 'other' does not exist."]})
         parts = [unquote(part) for part in path[len(prefix) :].split("/")[1:]]
         if parts == ["jobs"] and self.command == "POST":
-            job_id = stub.create(json.loads(body))
+            job_id = stub.start(json.loads(body), self.headers["Idempotency-Key"])
             return _json(201, {"uri": f"{stub.url}/pushy/jobs/{job_id}"})
         if parts == ["v1", "jobs"]:
             return self._page()

@@ -194,3 +194,17 @@ def test_a_server_that_is_away_for_a_moment_is_mentioned_once(stub: PushyStub, r
     assert code == 0
     assert err.count("the server answered 503") == 1
     assert "trying again\nthe server is back\n" in err
+
+
+def test_a_lost_answer_is_told_and_the_job_is_started_once(stub: PushyStub, run: Run) -> None:
+    stub.next_answers = [
+        *[Answer(502, b'{"error":["gone"]}', after_work=True)] * 2,
+        Answer(503, b'{"error":["full"]}'),
+    ]
+    code, out, err = run("job", "start", "true", "web1", "--detach")
+    assert (code, out) == (0, stub.jobs[0]["id"] + "\n")
+    assert len(stub.jobs) == 1
+    assert err.splitlines() == [
+        "the server answered 502: gone; trying again, the job is started once only",
+        "the server answered 503: full; trying again, the job is started once only",
+    ]

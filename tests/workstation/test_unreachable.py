@@ -7,7 +7,7 @@ import socket
 import threading
 from contextlib import closing
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, List
 
 import pytest
 from pushy_stub import Answer, PushyStub, free_port
@@ -114,11 +114,55 @@ def test_an_answer_that_is_cut(stub: PushyStub, raw: bytes) -> None:
     assert "closed before the answer was complete" in str(error)
 
 
-def test_a_start_whose_answer_is_lost_says_that_the_job_may_run(stub: PushyStub) -> None:
-    stub.next_answers = [Answer(raw=b""), Answer(raw=b"")]
+@pytest.mark.parametrize("answer", [Answer(raw=b""), Answer(502, b"{}"), Answer(504, b"{}")])
+def test_a_start_that_is_never_answered_says_that_the_job_may_run(
+    stub: PushyStub, answer: Answer
+) -> None:
+    stub.next_answers = [answer] * 10
     with Client(stub.url, stub.user, stub.key, ca=stub.ca) as client:
-        with pytest.raises(ServerUnreachable, match="job may have started all the same"):
+        with pytest.raises((ServerUnreachable, ApiError), match="may have started all the same"):
+            client.start_job("true", ["web1"], patience=0.3)
+    assert len(stub.seen) > 1
+
+
+def test_a_busy_server_has_not_started_the_job(stub: PushyStub) -> None:
+    stub.next_answers = [Answer(503, b'{"error":["full"]}')] * 10
+    with Client(stub.url, stub.user, stub.key, ca=stub.ca) as client:
+        with pytest.raises(ApiError) as caught:
+            client.start_job("true", ["web1"], patience=0)
+    assert str(caught.value) == "the server answered 503: full"
+
+
+LOST = [
+    Answer(raw=b"", after_work=True),
+    Answer(raw=b"", after_work=True),
+    Answer(502, b"<html>", {}, after_work=True),
+    Answer(503, b'{"error":["full"]}'),
+    Answer(504, b"", after_work=True),
+]
+
+
+def test_a_start_whose_answers_are_lost_starts_one_job(stub: PushyStub) -> None:
+    stub.next_answers = list(LOST)
+    troubles: List[PushJobsClientError] = []
+    with Client(stub.url, stub.user, stub.key, ca=stub.ca) as client:
+        job_id = client.start_job("true", ["web1"], on_trouble=troubles.append)
+        assert [job["id"] for job in stub.jobs] == [job_id]
+        assert len(troubles) == len(LOST) - 1
+        first, *others = stub.seen
+        assert all((seen.headers, seen.body) == (first.headers, first.body) for seen in others)
+        assert client.start_job("true", ["web1"]) != job_id
+    keys = {seen.headers["Idempotency-Key"] for seen in stub.seen}
+    assert len(keys) == 2, "each call has a key of its own"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 500])
+def test_a_refused_start_is_not_sent_again(stub: PushyStub, status: int) -> None:
+    stub.next_answers = [Answer(status, b'{"error":["no"]}')]
+    with Client(stub.url, stub.user, stub.key, ca=stub.ca) as client:
+        with pytest.raises(ApiError):
             client.start_job("true", ["web1"])
+    assert len(stub.seen) == 1
 
 
 def test_redirects_are_not_followed(stub: PushyStub) -> None:

@@ -19,21 +19,14 @@ import re
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import List, Mapping, Optional, Sequence, Type, Union
+from typing import Callable, List, Mapping, Optional, Sequence, Type, Union
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from push_jobs.address import parse_server
 from push_jobs.connection import BYTES, Connection, check_ca
 from push_jobs.credentials import parse_key, read_key
-from push_jobs.errors import (
-    AmbiguousId,
-    ApiError,
-    PushJobsClientError,
-    ServerUnreachable,
-    UnknownJob,
-    UsageError,
-)
+from push_jobs.errors import AmbiguousId, ApiError, PushJobsClientError, UnknownJob, UsageError
 from push_jobs.job_following import JobFollowing
 from push_jobs.job_query import LARGEST_PAGE, JobQuery, Statuses
 from push_jobs.job_request import JobOptions, encode_cancel, encode_job
@@ -48,6 +41,7 @@ from push_jobs.reading import (
     read_page,
     read_uri,
 )
+from push_jobs.starting import START_PATIENCE, send_start
 from push_jobs.terminal import escape_line
 
 Key = Union[str, "os.PathLike[str]", bytes, RSAPrivateKey]
@@ -118,6 +112,8 @@ class Client(JobFollowing):
         dir: Optional[str] = None,
         env: Optional[Mapping[str, str]] = None,
         file: Optional[bytes] = None,
+        patience: float = START_PATIENCE,
+        on_trouble: Optional[Callable[[PushJobsClientError], None]] = None,
     ) -> str:
         """Start ``command``, a name on the nodes' whitelists, on ``nodes``; return the job's id.
 
@@ -125,17 +121,15 @@ class Client(JobFollowing):
         default). ``run_timeout`` is in seconds. ``capture`` keeps the output. ``user``, ``dir``,
         ``env`` and ``file`` (content, at most 100,000 bytes) are for the command. (pushy-api 4.3)
 
+        When the answer gets lost or the server is busy, the same request is sent again for
+        ``patience`` seconds; that never starts a second job. ``on_trouble`` is called each time.
+
             >>> client.start_job("restart", ["web1"], run_timeout=60)   # doctest: +SKIP
             '9d6b3f2a1c4e25fd67fa8715fd547d3d'
         """
         options = JobOptions(quorum, run_timeout, capture, user, dir, env, file)
-        try:
-            answer = self._connection.post_json("/pushy/jobs", encode_job(command, nodes, options))
-        except ServerUnreachable as error:
-            if not error.may_have_arrived:
-                raise
-            reason = f"{error.reason}; the job may have started all the same: see the list of jobs"
-            raise ServerUnreachable(error.address, reason, may_have_arrived=True) from error
+        body = encode_job(command, nodes, options)
+        answer = send_start(self._connection, body, patience, on_trouble)
         return job_id_of(read_uri(answer))
 
     def job(self, job_id: str, *, wait: float = 0) -> Job:

@@ -10,7 +10,7 @@ from push_jobs import documents, exit_codes, tables
 from push_jobs.client import Client
 from push_jobs.commands_follow import check_follow, print_live
 from push_jobs.durations import parse_duration
-from push_jobs.errors import UsageError
+from push_jobs.errors import PushJobsClientError, UsageError
 from push_jobs.job_request import MAX_FILE
 from push_jobs.models import Job
 from push_jobs.options import again, connect, examples, format_option, parsed
@@ -118,11 +118,24 @@ def _start(
     options: Dict[str, Any],
 ) -> str:
     try:
-        return client.start_job(command, nodes, **options)
+        return client.start_job(command, nodes, on_trouble=_Trouble().tell, **options)
     except KeyboardInterrupt:
         listing = again(context, "job", "list")
         notice(f"interrupted; the job may have started all the same, see: {listing}")
         raise click.exceptions.Exit(exit_codes.INTERRUPTED) from None
+
+
+class _Trouble:
+    """Says what keeps the answer to a start away, each trouble once in a row."""
+
+    def __init__(self) -> None:
+        self._told = ""
+
+    def tell(self, error: PushJobsClientError) -> None:
+        """Say it unless it was just said."""
+        if str(error) != self._told:
+            notice(f"{error}; trying again, the job is started once only")
+        self._told = str(error)
 
 
 def _print_started(job_id: str, format_: str) -> None:

@@ -62,7 +62,8 @@ class Connection:
 
     def get(self, path: str, accept: str = JSON) -> bytes:
         """Return the body of ``path`` below the organization; raises PushJobsClientError."""
-        return self._ask("GET", path, b"", accept)
+        self._establish_trust()
+        return self._submit(self._signed("GET", path, b"", {"Accept": accept}))
 
     def get_json(self, path: str) -> object:
         """Return the parsed JSON of ``path`` below the organization."""
@@ -70,7 +71,18 @@ class Connection:
 
     def post_json(self, path: str, body: bytes) -> object:
         """Send JSON and return the parsed JSON of the answer."""
-        return _parse(self._ask("POST", path, body, JSON), path)
+        return self.submit_json(self.prepare_post(path, body, {}))
+
+    def prepare_post(
+        self, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> requests.PreparedRequest:
+        """Return a signed request that ``submit_json`` may send more than once."""
+        self._establish_trust()
+        return self._signed("POST", path, body, {"Accept": JSON, "Content-Type": JSON, **headers})
+
+    def submit_json(self, request: requests.PreparedRequest) -> object:
+        """Send a prepared request and return the parsed JSON of the answer."""
+        return _parse(self._submit(request), request.path_url)
 
     def stream(
         self, path: str, accept: str, headers: Mapping[str, str]
@@ -81,8 +93,7 @@ class Connection:
         closed by who does not read it to its end.
         """
         self._establish_trust()
-        request = self._signed("GET", path, b"", accept)
-        request.headers.update(headers)
+        request = self._signed("GET", path, b"", {"Accept": accept, **headers})
         with open_session(self.address) as session, self._exchange(session, request) as response:
             _check(response)
             kind = response.headers.get("Content-Type", "")
@@ -100,9 +111,7 @@ class Connection:
         if self._pinned is not None:
             self._pinned.close()
 
-    def _ask(self, method: str, path: str, body: bytes, accept: str) -> bytes:
-        self._establish_trust()
-        request = self._signed(method, path, body, accept)
+    def _submit(self, request: requests.PreparedRequest) -> bytes:
         try:
             response = self._send(request)
         except ConnectionLost:
@@ -119,13 +128,12 @@ class Connection:
         self._pinned = _kept(pem)
         self._verify = self._pinned.name
 
-    def _signed(self, method: str, path: str, body: bytes, accept: str) -> requests.PreparedRequest:
-        headers = {"Accept": accept}
-        if method == "POST":
-            headers["Content-Type"] = JSON
+    def _signed(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> requests.PreparedRequest:
         url = f"{self.address.origin}/organizations/{self.address.organization}{path}"
         request = self._session.prepare_request(
-            requests.Request(method, url, headers=headers, data=body or None)
+            requests.Request(method, url, headers=dict(headers), data=body or None)
         )
         request.headers.update(self._signature(method, request.path_url, body))
         return request

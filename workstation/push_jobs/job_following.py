@@ -10,23 +10,16 @@ from typing import Callable, Iterator, Optional, Sequence
 from urllib.parse import quote
 
 from push_jobs.connection import EVENTS, Connection
-from push_jobs.errors import (
-    ApiError,
-    BadAnswer,
-    PushJobsClientError,
-    ServerUnreachable,
-    UntrustedServer,
-)
+from push_jobs.errors import ApiError, BadAnswer, PushJobsClientError, ServerUnreachable
 from push_jobs.event_stream import JobEvent
 from push_jobs.following import Follower, News, Pieces
 from push_jobs.live_output import STREAMS, OutputFollower, OutputPiece
 from push_jobs.models import Job
 from push_jobs.names import segment
+from push_jobs.starting import temporary
 
 PATIENCE = 60.0
 """Seconds for which a server may be away while one of its jobs is watched, as during a restart."""
-
-_TEMPORARY = (502, 503, 504)
 
 
 class JobFollowing:
@@ -95,7 +88,7 @@ class JobFollowing:
             except (ServerUnreachable, ApiError) as error:
                 now = time.monotonic()
                 away_since = now if away_since is None else away_since
-                if not _temporary(error) or now - away_since > PATIENCE:
+                if not temporary(error) or now - away_since > PATIENCE:
                     raise
                 if on_trouble is not None:
                     on_trouble(error)
@@ -183,9 +176,3 @@ def pauses() -> Iterator[float]:
     while True:
         yield pause
         pause = min(pause * 1.3, 1.0)
-
-
-def _temporary(error: PushJobsClientError) -> bool:
-    if isinstance(error, ApiError):
-        return error.status in _TEMPORARY
-    return not isinstance(error, UntrustedServer)
