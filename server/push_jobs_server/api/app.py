@@ -22,6 +22,7 @@ from push_jobs_server.api.output_feed import OutputFeeds
 from push_jobs_server.api.services import Failure, Services, unavailable
 from push_jobs_server.api.status import Status
 from push_jobs_server.api.urls import segments
+from push_jobs_server.api.whoami import WhoAmI
 from push_jobs_server.store import StoreUnavailable
 
 log = logging.getLogger("push_jobs_server.api")
@@ -57,6 +58,7 @@ def build(services: Services) -> Wsgi:
         ("GET", _ORG + "/job_status_feed", feeds.organization, _EVENTS),
         ("GET", _ORG + "/job_status_feed/<job>", feeds.job, _EVENTS),
         ("POST", _ORG + "/v1/jobs/<job>/cancel", Cancels(services).cancel, JSON),
+        ("GET", _ORG + "/v1/whoami", WhoAmI(services).show, JSON),
         ("GET", _ORG + "/node_states", nodes.list, JSON),
         ("GET", _ORG + "/node_states/<node>", nodes.show, JSON),
     ]

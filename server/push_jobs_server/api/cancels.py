@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Dict, Optional
 
 from push_jobs_server.api.cancel_body import CancelBody, read_cancel
-from push_jobs_server.api.gate import WRITE, SignedRequest, authorize
+from push_jobs_server.api.gate import SignedRequest
+from push_jobs_server.api.rights import WRITE, authorize
 from push_jobs_server.api.services import Caller, Failure, Services, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.engine.cancels import CancelRequest

@@ -10,7 +10,8 @@ from urllib.parse import parse_qs
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from zmq.utils import z85
 
-from push_jobs_server.api.gate import READ, SignedRequest, authorize, refuse
+from push_jobs_server.api.gate import SignedRequest
+from push_jobs_server.api.rights import refuse, settings_ruling
 from push_jobs_server.api.services import Caller, Failure, Services, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.keys import load_key
@@ -40,10 +41,10 @@ class Config:
         return self._document(org, node, caller, secret)
 
     def _authorize(self, org: str, node: str, caller: Caller) -> None:
-        if caller.kind != "client":
-            authorize(self._services, org, caller, READ)
-        elif self._services.settings["validate_client_node_name"] and caller.name != node:
-            raise Failure(403, ["Client and node name must match"])
+        if not settings_ruling(self._services, org, caller, node).allowed:
+            if caller.kind == "client":
+                raise Failure(403, ["Client and node name must match"])
+            refuse(caller)
         if len(node) > 255 or any(ord(letter) < 32 for letter in node):
             refuse(caller)
 

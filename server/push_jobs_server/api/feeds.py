@@ -10,7 +10,8 @@ from typing import Any, Dict, Iterator, Optional, Union
 import bottle
 
 from push_jobs_server.api.documents import job_with_nodes
-from push_jobs_server.api.gate import READ, SignedRequest, authorize
+from push_jobs_server.api.gate import SignedRequest
+from push_jobs_server.api.rights import READ, authorize
 from push_jobs_server.api.services import Failure, Services, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.feeds import sse

@@ -1,6 +1,6 @@
-"""Who may do what: the checks that every organization route makes, in the order of pushy-api 1.4.
+"""Who somebody is: the checks that every organization route makes, in the order of pushy-api 1.4.
 
-Header checks, body size, organization, principal, signature, authorization. Bodies are read here,
+Header checks, body size, organization, principal, signature. Bodies are read here,
 because signatures cover them, but nothing looks into them before the caller is known.
 """
 
@@ -8,23 +8,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import logging
 import socket
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from push_jobs_server.api.refusals import REQUEST
-from push_jobs_server.api.services import Caller, Failure, Services, unavailable
+from push_jobs_server.api.services import Caller, Failure, Services, bad_gateway, unavailable
 from push_jobs_server.api.urls import client_address
 from push_jobs_server.identity.base import IdentityUnavailable, Principal
 from push_jobs_server.keys import load_key
 from push_jobs_server.store import StoreUnavailable
 from push_jobs_wire import chef_auth
-from push_jobs_wire.errors import PushJobsError
 
-log = logging.getLogger("push_jobs_server.api")
-
-READ, WRITE = "read", "write"
-_GROUPS = {READ: "pushy_job_readers", WRITE: "pushy_job_writers"}
 _SIGN = {"WWW-Authenticate": 'X-Ops-Sign version="1.0" version="1.1"'}
 
 
@@ -56,49 +50,61 @@ class SignedRequest:
 
     def authenticate(self, org: str) -> Caller:
         """Steps 11 to 14: the organization, the principal and the signature."""
+        found = self._principals(org)
+        members = [principal for principal in found if principal.member]
+        if not members:
+            name = self.claim.user_id
+            raise Failure(403, [f"'{name}' is not associated with organization '{org}'"])
+        self.caller = self._caller(org, self._verified(members))
+        return self.caller
+
+    def identify(self, org: str) -> Tuple[Caller, bool]:
+        """As ``authenticate``, also for those outside the organization: False for them."""
+        # Members first: a client of the organization and a user outside may share a name and a key.
+        found = sorted(self._principals(org), key=lambda principal: not principal.member)
+        chosen = self._verified(found)
+        self.caller = self._caller(org, chosen)
+        return self.caller, chosen.member
+
+    def _principals(self, org: str) -> List[Principal]:
+        name = self.claim.user_id
         try:
             if not self._services.identity.has_organization(org):
                 raise Failure(404, [f"organization '{org}' does not exist."])
-            found = self._services.identity.principals(org, self.claim.user_id)
+            found = self._services.identity.principals(org, name)
         except IdentityUnavailable as error:
-            raise _bad_gateway("key", error) from None
+            raise bad_gateway("key", error) from None
         except StoreUnavailable as error:
             raise unavailable(f"identities can't be read now: {error}") from None
-        return self._verify(org, self._members(org, found))
-
-    def _members(self, org: str, found: List[Principal]) -> List[Principal]:
-        name = self.claim.user_id
         if not found:
             text = (
                 f"Failed to authenticate as '{name}'. "
                 "Ensure that your node_name and client key are correct."
             )
             raise Failure(401, [text], _SIGN)
-        members = [principal for principal in found if principal.member]
-        if not members:
-            raise Failure(403, [f"'{name}' is not associated with organization '{org}'"])
-        return members
+        return found
 
-    def _verify(self, org: str, members: List[Principal]) -> Caller:
+    def _verified(self, principals: List[Principal]) -> Principal:
         try:
             index = chef_auth.verify(
                 self.claim,
                 method=self.method,
                 target=self.target,
                 body=self.body,
-                public_keys=[load_key(each.public_key) for each in members],
+                public_keys=[load_key(each.public_key) for each in principals],
             )
         except chef_auth.AuthError as error:
             raise Failure(error.status, error.error, _SIGN) from None
-        chosen = members[index]
-        self.caller = Caller(
+        return principals[index]
+
+    def _caller(self, org: str, chosen: Principal) -> Caller:
+        return Caller(
             chosen.name,
             chosen.kind,
             chosen.public_key,
             self._request_key(org),
             client_address(self._environ, self._services.settings["trusted_proxies"]),
         )
-        return self.caller
 
     def _request_key(self, org: str) -> str:
         """What a repeated request has in common with the first, however its headers are written."""
@@ -107,36 +113,6 @@ class SignedRequest:
         path = chef_auth.canonical_path(self.target)
         parts = (org, claim.user_id, claim.timestamp, claim.version, self.method, path, content)
         return hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()
-
-
-def authorize(services: Services, org: str, caller: Caller, action: str) -> None:
-    """Step 15: reader and writer groups (pushy-api 3.2). Raises Failure 403."""
-    member = _member(services, org, _GROUPS[action], caller)
-    if member is None:
-        member = action == READ or bool(_member(services, org, "admins", caller))
-    if not member:
-        refuse(caller)
-
-
-def refuse(caller: Caller) -> None:
-    """Answer that the caller has no right to do this."""
-    text = f"User or client '{caller.name}' does not have access to that action on this server."
-    raise Failure(403, [text])
-
-
-def _member(services: Services, org: str, group: str, caller: Caller) -> Optional[bool]:
-    try:
-        return services.identity.is_member(org, group, caller.kind, caller.name)
-    except IdentityUnavailable as error:
-        raise _bad_gateway("group", error) from None
-    except PushJobsError as error:
-        raise unavailable(f"groups can't be read now: {error}") from None
-
-
-def _bad_gateway(what: str, why: IdentityUnavailable) -> Failure:
-    """502: the Chef server did not say who this is or what he may do (pushy-api 3.1)."""
-    log.warning("no %s from the Chef server: %s", what, why)
-    return Failure(502, [f"Failed to connect to erchef to get {what}: {why}"])
 
 
 def _headers(environ: Dict[str, Any]) -> Dict[str, str]:
@@ -148,7 +124,7 @@ def _headers(environ: Dict[str, Any]) -> Dict[str, str]:
     }
 
 
-def read_body(environ: Dict[str, Any], limit: int) -> "tuple[bytes, bool]":
+def read_body(environ: Dict[str, Any], limit: int) -> Tuple[bytes, bool]:
     """The body, and whether it is larger than ``limit`` bytes (then not all of it is read)."""
     try:
         length = int(environ.get("CONTENT_LENGTH") or 0)

@@ -10,10 +10,11 @@ from urllib.parse import parse_qs
 import bottle
 
 from push_jobs_server.api.documents import job_detail, job_document, job_summary, job_with_nodes
-from push_jobs_server.api.gate import READ, WRITE, SignedRequest, authorize
+from push_jobs_server.api.gate import SignedRequest
 from push_jobs_server.api.job_body import read_job
 from push_jobs_server.api.job_query import cursor_after, read_query, with_cursor
 from push_jobs_server.api.repeats import check_same, id_of, other_request, read_key
+from push_jobs_server.api.rights import READ, WRITE, authorize
 from push_jobs_server.api.services import Caller, Failure, Services, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.api.urls import base_url

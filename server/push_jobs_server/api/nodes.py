@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Dict, List
 
 from push_jobs_server.api.documents import availability, node_state
-from push_jobs_server.api.gate import READ, SignedRequest, authorize
+from push_jobs_server.api.gate import SignedRequest
+from push_jobs_server.api.rights import READ, authorize
 from push_jobs_server.api.services import Services, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.records import Busy

@@ -13,7 +13,8 @@ from urllib.parse import parse_qs
 
 import bottle
 
-from push_jobs_server.api.gate import READ, SignedRequest, authorize
+from push_jobs_server.api.gate import SignedRequest
+from push_jobs_server.api.rights import READ, authorize
 from push_jobs_server.api.services import Failure, Services, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.engine.events import JOB_COMPLETE, OUTPUT

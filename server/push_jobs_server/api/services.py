@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Protocol, Union
 
 from push_jobs_server.engine.thread import EngineThread
 from push_jobs_server.feeds.readers import Feeds
-from push_jobs_server.identity.base import Identity
+from push_jobs_server.identity.base import Identity, IdentityUnavailable
 from push_jobs_server.store import Store
 from push_jobs_wire.settings import Values
+
+log = logging.getLogger("push_jobs_server.api")
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,12 @@ class Failure(Exception):
 def unavailable(why: str) -> Failure:
     """503: nothing was done, the caller may try again."""
     return Failure(503, [why], {"Retry-After": "5"})
+
+
+def bad_gateway(what: str, why: IdentityUnavailable) -> Failure:
+    """502: the Chef server did not say who this is or what he may do (pushy-api 3.1)."""
+    log.warning("no %s from the Chef server: %s", what, why)
+    return Failure(502, [f"Failed to connect to erchef to get {what}: {why}"])
 
 
 @dataclass(frozen=True)
