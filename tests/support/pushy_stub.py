@@ -88,6 +88,7 @@ class PushyStub:
         self.after_cancel: List[Frame] = []
         self.outputs: Dict[Tuple[str, str], bytes] = {}
         self.jobs: List[Record] = []
+        self.identity: Record = {}
         self.seen: List[Seen] = []
         self.next_answers: List[Answer] = []
         self.connections = 0
@@ -312,6 +313,8 @@ class _Handler(BaseHTTPRequestHandler):
         if parts[:2] == ["v1", "jobs"]:
             job = stub.step(parts[2])
             return _json(404, {"error": ["no such job"]}) if job is None else _json(200, job)
+        if parts == ["v1", "whoami"]:
+            return _json(200, stub.identity)
         if parts[0] == "node_states":
             return self._nodes(parts[1:])
         if re.search("/output/", path):

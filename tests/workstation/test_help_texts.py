@@ -40,7 +40,7 @@ def stop(context: click.Context) -> None:
 def test_every_command_has_examples_that_parse(
     path: Tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("cancel", "job", "node", "start", "watch"):
+    for module in ("cancel", "job", "node", "start", "watch", "whoami"):
         monkeypatch.setattr(f"push_jobs.commands_{module}.connect", stop)
     found = examples(path, capsys)
     assert len(found) >= 2

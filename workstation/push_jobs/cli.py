@@ -21,6 +21,7 @@ from push_jobs.commands_job import job_group
 from push_jobs.commands_node import node_group
 from push_jobs.commands_start import start_job
 from push_jobs.commands_watch import watch_job
+from push_jobs.commands_whoami import whoami
 from push_jobs.errors import PushJobsClientError, UsageError
 from push_jobs.options import examples
 from push_jobs.printing import notice
@@ -56,8 +57,8 @@ job_group.add_command(start_job)
 job_group.add_command(watch_job)
 job_group.add_command(cancel_job)
 root.add_command(start_job, "run")
-for group in (job_group, node_group, help_group):
-    root.add_command(group)
+for command in (job_group, node_group, whoami, help_group):
+    root.add_command(command)
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

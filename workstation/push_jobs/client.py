@@ -30,11 +30,12 @@ from push_jobs.errors import AmbiguousId, ApiError, PushJobsClientError, Unknown
 from push_jobs.job_following import JobFollowing
 from push_jobs.job_query import LARGEST_PAGE, JobQuery, Statuses
 from push_jobs.job_request import JobOptions, encode_cancel, encode_job
-from push_jobs.models import Cancellation, Job, JobSummary, NodeState
+from push_jobs.models import Cancellation, Identity, Job, JobSummary, NodeState
 from push_jobs.names import FULL_ID, job_id_of, segment, several
 from push_jobs.pinning import normalize_fingerprint
 from push_jobs.reading import (
     read_cancellation,
+    read_identity,
     read_job,
     read_node,
     read_nodes,
@@ -241,6 +242,10 @@ class Client(JobFollowing):
     def node(self, name: str) -> NodeState:
         """Return the state of one node; one that was never seen is offline. (pushy-api 4.7)"""
         return read_node(self._connection.get_json(f"/pushy/node_states/{segment(name)}"))
+
+    def whoami(self) -> Identity:
+        """Return who the server takes us for, what we may do, and by which rule."""
+        return read_identity(self._connection.get_json("/pushy/v1/whoami"))
 
     def resolve(self, prefix: str) -> str:
         """Return the full id of the only job whose id begins with ``prefix``.

@@ -7,6 +7,7 @@ that changes its meaning or goes away makes a new version. Times are ISO 8601 in
 from __future__ import annotations
 
 import base64
+from dataclasses import asdict
 from datetime import datetime
 from typing import Dict, List, Mapping, Optional, Tuple
 
@@ -14,6 +15,7 @@ from push_jobs.event_stream import JobEvent
 from push_jobs.live_output import OutputPiece
 from push_jobs.models import (
     Cancellation,
+    Identity,
     Job,
     JobCancel,
     JobSummary,
@@ -147,6 +149,12 @@ def node(state: NodeState) -> Document:
         "online": state.online,
         "available": state.available,
     }
+
+
+def identity(found: Identity) -> Document:
+    """Who the caller is, and his rights."""
+    facts = asdict(found)
+    return {"kind": "identity", "version": 1, "caller_kind": facts.pop("kind"), **facts}
 
 
 def exit_codes(meanings: Mapping[int, str]) -> List[Document]:

@@ -133,6 +133,31 @@ class JobSummary:
 
 
 @dataclass(frozen=True)
+class Right:
+    """Whether somebody may do something, and the rule that says so, in the server's words."""
+
+    allowed: bool
+    rule: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the server takes a caller for; ``kind`` is ``user`` or ``client``.
+
+    ``read`` is looking at jobs and nodes, ``write`` starting and cancelling jobs, ``settings``
+    fetching the settings of the node of the same name.
+    """
+
+    name: str
+    kind: str
+    organization: str
+    member: bool
+    read: Right
+    write: Right
+    settings: Right
+
+
+@dataclass(frozen=True)
 class NodeState:
     """A node: ``online`` while its heartbeats arrive, ``available`` while it takes jobs."""
 

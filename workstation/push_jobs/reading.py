@@ -12,12 +12,14 @@ from push_jobs.errors import BadAnswer
 from push_jobs.models import (
     Cancellation,
     CancelledNode,
+    Identity,
     Job,
     JobCancel,
     JobSummary,
     NodeResult,
     NodeState,
     Outcome,
+    Right,
 )
 from push_jobs.terminal import escape_line
 from push_jobs_wire.states import CancelEffect, JobStatus, NodeStatus
@@ -168,6 +170,26 @@ def read_node(value: object) -> NodeState:
     node = Fields(value, "node")
     online = node.need("status", str) == "online"
     return NodeState(node.need("node_name", str), online, _available(node))
+
+
+def read_identity(value: object) -> Identity:
+    """Read who the server takes a caller for."""
+    found = Fields(value, "identity")
+    read, write, settings = (
+        Right(right.need("allowed", bool), right.need("rule", str))
+        for right in (
+            Fields(found.need(name, dict), name) for name in ("read", "write", "settings")
+        )
+    )
+    return Identity(
+        found.need("name", str),
+        found.need("kind", str),
+        found.need("organization", str),
+        found.need("member", bool),
+        read,
+        write,
+        settings,
+    )
 
 
 def read_uri(value: object) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 from push_jobs.durations import show_duration
 from push_jobs.models import (
     Cancellation,
+    Identity,
     Job,
     JobCancel,
     JobSummary,
@@ -84,6 +85,29 @@ def print_node(node: NodeState) -> None:
     """Print one node."""
     names = ("node", "status", "jobs")
     print_pairs(zip(names, _node_row(node)))
+
+
+def print_identity(found: Identity) -> None:
+    """Print who somebody is, then his rights."""
+    member = "yes" if found.member else "no"
+    print_pairs(
+        [
+            ("name", cell(f"{found.name} ({found.kind})")),
+            ("organization", cell(found.organization)),
+            ("member", cell(member)),
+        ]
+    )
+    print_text(Text())
+    rights = (
+        ("look at jobs and nodes", found.read),
+        ("start and cancel jobs", found.write),
+        ("fetch own node's settings", found.settings),
+    )
+    rows = [
+        (cell(what), cell("yes" if right.allowed else "no"), cell(right.rule))
+        for what, right in rights
+    ]
+    print_table(("MAY", "ALLOWED", "RULE"), rows)
 
 
 def summary(job: Job) -> str:
