@@ -33,7 +33,7 @@ class MemoryNode:
 
     def beat(self) -> None:
         """Say that it is idle."""
-        self._say(Heartbeat(AgentState.IDLE, JobRef(None)))
+        self.say(Heartbeat(AgentState.IDLE, JobRef(None)))
 
     def become_available(self) -> None:
         """Come online and confirm that nothing is running."""
@@ -42,13 +42,14 @@ class MemoryNode:
 
     def reply(self, kind: NodeInput, job: "str | None") -> None:
         """Answer the server."""
-        self._say(Reply(kind, JobRef(job)))
+        self.say(Reply(kind, JobRef(job)))
 
     def heard(self) -> List[str]:
         """The types of all messages from the server so far."""
         return [json.loads(body)["type"] for _, body in list(self.peer.inbox)]
 
-    def _say(self, message: Union[Heartbeat, Reply]) -> None:
+    def say(self, message: Union[Heartbeat, Reply]) -> None:
+        """Send a signed message."""
         self._sequence += 1
         body = encode_node(self._origin, message, self._sequence, format_timestamp(time.time()))
         self.peer.send([seal_hmac(self._secret, body), body])

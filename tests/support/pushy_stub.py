@@ -136,11 +136,8 @@ class PushyStub:
 
     def start(self, body: Record, key: Optional[str]) -> str:
         """Answer a POST: a key that was there before means the first job."""
-        if key is None:
-            return self.create(body)
-        if key not in self._keys:
-            self._keys[key] = self.create(body)
-        return self._keys[key]
+        first = self._keys.get(key or "") or self.create(body)
+        return self._keys.setdefault(key, first) if key else first
 
     def create(self, body: Record) -> str:
         """Create a job from the body of a POST."""

@@ -88,10 +88,8 @@ def _endpoint(services: Services, handler: Handler, method: str, kind: str) -> H
             raise bottle.HTTPError(405)
         accept = environ.get("HTTP_ACCEPT")
         try:
-            names = {key: unquote(value, errors="strict") for key, value in pieces.items()}
+            names = {key: _name(value) for key, value in pieces.items()}
             return _answer(handler(environ, Accept(accept, kind), **names), kind)
-        except UnicodeDecodeError:
-            raise bottle.HTTPError(404) from None
         except Failure as failure:
             if services.refusals is not None:
                 services.refusals.take(environ, pieces.get("org"), failure)
@@ -100,6 +98,17 @@ def _endpoint(services: Services, handler: Handler, method: str, kind: str) -> H
             return _failure(unavailable(f"the database can't be used now: {error}"))
 
     return call
+
+
+def _name(piece: str) -> str:
+    """A decoded segment of a path; what no name can be is not there (HTTPError 404)."""
+    try:
+        name = unquote(piece, errors="strict")
+    except UnicodeDecodeError:
+        raise bottle.HTTPError(404) from None
+    if "\0" in name:  # PostgreSQL could not even be asked for it
+        raise bottle.HTTPError(404)
+    return name
 
 
 class Accept:
