@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 from agent_process import wait_until
 from api_desk import JOBS, Desk, Reply, open_desk
+from tls_desk import open_tls_desk, request
+
+from push_jobs_server.records import Busy
 
 JOB: Dict[str, Any] = {
     "command": "true",
@@ -138,3 +144,57 @@ def test_a_host_that_can_not_be_one_does_not_spoil_the_answer(sqlite_store_url: 
         for host in ("a\r\nSet-Cookie: x", "a/b", "\u20ac", "a b", "x:y", ""):
             reply = desk.post(JOB, headers={"Host": host})
             assert reply.json["uri"].startswith("https://localhost/organizations/acme/")
+
+
+def test_an_answer_that_is_lost_after_the_commit(sqlite_store_url: str, tmp_path: Path) -> None:
+    with open_desk(sqlite_store_url) as desk, open_tls_desk(desk, tmp_path) as served:
+        for number in range(3):
+            first = served.line()
+            first.send(post(f"key-number-{number}"))
+            wait_until(lambda: len(ids(desk)) == number + 1, "the job")
+            first.reset()
+            again = served.line()
+            again.send(post(f"key-number-{number}"))
+            assert job(again.answer()) in ids(desk)
+            assert len(ids(desk)) == number + 1
+
+
+def post(key: str) -> bytes:
+    """A start with a key, signed now."""
+    raw = (json.dumps(JOB) + " " * next(NUMBERS)).encode()
+    return request("POST", JOBS, raw, {"Idempotency-Key": key})
+
+
+def test_a_full_engine_starts_nothing_and_takes_the_same_start_later(sqlite_store_url: str) -> None:
+    with open_desk(sqlite_store_url) as desk, ThreadPoolExecutor() as threads:
+        go, stuck = threading.Event(), threading.Event()
+
+        def hold(engine: object, answer: Callable[[object], None]) -> None:
+            stuck.set()
+            go.wait(20)
+            answer(None)
+
+        held = threads.submit(desk.engine.ask, hold)
+        assert stuck.wait(20)
+        with pytest.raises(Busy, match="too many requests"):
+            for _ in range(1001):
+                with suppress_no_answer():
+                    desk.engine.ask(lambda engine, answer: answer(None), timeout=0)
+        reply = start(desk)
+        assert (reply.status, reply.headers["retry-after"]) == (503, "5")
+        assert "too many requests are waiting" in reply.error[0]
+        go.set()
+        held.result()
+        first = job(start(desk))
+        assert job(start(desk)) == first
+        assert ids(desk) == [first]
+
+
+@contextmanager
+def suppress_no_answer() -> Iterator[None]:
+    """Go on when a request waits in the queue."""
+    try:
+        yield
+    except Busy as busy:
+        if "no answer" not in str(busy):
+            raise

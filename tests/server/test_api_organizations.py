@@ -76,10 +76,8 @@ EVERYTHING: List[Tuple[str, str, Dict[str, Any]]] = [
 
 def test_who_is_not_in_an_organization_gets_nothing_there(desk: Desk) -> None:
     job = others_job(desk)
-    routes: List[Tuple[str, str, Dict[str, Any]]] = [
-        *EVERYTHING,
-        *((method, path, {}) for method, path in of_jobs(job)),
-    ]
+    nothing: Dict[str, Any] = {}
+    routes = EVERYTHING + [(method, path, nothing) for method, path in of_jobs(job)]
     for method, path, options in routes:
         reply = desk.call(method, OTHER + path, "bob", **options)
         assert (reply.status, reply.error) == (403, [NO_ACCESS]), path

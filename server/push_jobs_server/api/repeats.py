@@ -23,7 +23,7 @@ _FORM = re.compile(r"[!-~]{8,128}")
 def read_key(environ: Mapping[str, Any]) -> Optional[str]:
     """The key of a request, None without one. Raises Failure 400.
 
-    Several headers of that name arrive as one with commas; such a key is refused, too.
+    Proxies join several headers of one name with commas; that is no key, either.
     """
     key: Optional[str] = environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
