@@ -9,6 +9,7 @@ import os
 import time
 
 from push_jobs_agent.runner import jobfile, locks
+from push_jobs_agent.runner.cleaner import Cleaner
 from push_jobs_agent.runner.environment import FILE_VARIABLE
 from push_jobs_agent.runner.errors import Refused, RunnerError
 from push_jobs_agent.runner.job import CRASH_GRACE, Job
@@ -21,7 +22,7 @@ from push_jobs_agent.runner.tree import boot_id
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import selectors
-    from typing import Any, Callable, Optional
+    from typing import Any, Callable
 
     from push_jobs_agent.runner.options import Options
     from push_jobs_agent.runner.plan import Plan
@@ -52,6 +53,7 @@ class Jobs:
         self._file_dir = options.file_dir or os.path.join(options.state_dir, "files")
         self._selector = selector
         self._on_ended = on_ended
+        self._cleaner = Cleaner(self._file_dir, time.monotonic())
         self._spool = Spool(options.state_dir)
         self._running: dict[str, Job] = {}
         self._news = News(lambda job_id: on_output(self._running[job_id].fields))
@@ -166,16 +168,17 @@ class Jobs:
             job.look(self._spool, now)
         self._sweep()
 
-    def next_call(self) -> Optional[float]:
+    def next_call(self) -> float:
         """When ``tick`` wants to be called, in monotonic seconds."""
         due = [self._news.next_call(), *(job.next_call() for job in self._running.values())]
-        return min((time for time in due if time is not None), default=None)
+        return min([self._cleaner.next_call, *(at for at in due if at is not None)])
 
     def tick(self, now: float) -> None:
         """Do what is due."""
         for job in self._running.values():
             job.tick(self._spool, now)
         self._news.tick(now)
+        self._cleaner.tick(self._running, now)
         self._sweep()
 
     def _sweep(self) -> None:

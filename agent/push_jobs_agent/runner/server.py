@@ -72,8 +72,7 @@ class Server:
             self._session.finish(LAST_WORDS)
 
     def _turn(self) -> None:
-        due = self._jobs.next_call()
-        wait = None if due is None else max(0.0, due - time.monotonic())
+        wait = max(0.0, self._jobs.next_call() - time.monotonic())
         for key, _ in self._selector.select(wait):
             # An earlier callback of the same round may have closed this one.
             if self._selector.get_map().get(key.fileobj) is key:
