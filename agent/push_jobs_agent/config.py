@@ -97,7 +97,8 @@ TABLE = Table(
             "file_dir",
             "path",
             None,
-            "Where files that come with jobs are stored; unset means below state_dir.",
+            "Where files that come with jobs are stored; unset means below state_dir. A folder of "
+            "this agent alone: what is left in it goes after a day.",
         ),
         Field(
             "max_body_size",
