@@ -28,7 +28,10 @@ print(json.dumps({
     "modes": both and [oct(os.stat(each).st_mode & 0o777) for each in both],
 }))
 """
-LEAVES = "(trap '' PIPE; while [ ! -e go ]; do sleep 0.02; done; echo late; touch late) & echo early; exit 5"
+LEAVES = (
+    "(trap '' PIPE; while [ ! -e go ]; do sleep 0.02; done; echo late; touch late) & "
+    "echo early; exit 5"
+)
 WHITELIST: Dict[str, Any] = {
     "show": [sys.executable, "-I", "-c", SHOW],
     "bytes": {"command_line": "printf '\\000\\377\\303('; printf '\\376' >&2", "shell": True},

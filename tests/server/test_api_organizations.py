@@ -46,6 +46,8 @@ def of_jobs(job: str) -> List[Tuple[str, str]]:
         ("GET", output + "stdout"),
         ("GET", output + "stderr"),
         ("GET", f"/v1/jobs/{job}"),
+        ("GET", f"/v1/jobs/{job}/output_feed"),
+        ("GET", f"/job_status_feed/{job}"),
         ("POST", f"/v1/jobs/{job}/cancel"),
     ]
 
@@ -66,6 +68,8 @@ def test_the_jobs_of_another_organization_are_not_there(desk: Desk) -> None:
 EVERYTHING: List[Tuple[str, str, Dict[str, Any]]] = [
     ("GET", "/jobs", {}),
     ("POST", "/jobs", {"body": b'{"command":"x","nodes":["web01"]}'}),
+    ("GET", "/v1/jobs", {}),
+    ("GET", "/job_status_feed", {}),
     ("GET", "/node_states", {}),
     ("GET", "/node_states/web01", {}),
     ("GET", "/config/web01" + CCPK, {}),

@@ -8,6 +8,7 @@ import shutil
 import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from urllib.parse import quote
 
 import pytest
 from api_desk import JOBS, PUSHY, Desk, Reply, open_desk, signed
@@ -186,17 +187,23 @@ ROUTES = [
     Route(JOBS + "/x", "GET"),
     Route(OUTPUT + "stdout", "GET", BYTES),
     Route(OUTPUT + "stderr", "GET", BYTES),
+    Route(PUSHY + "/v1/jobs", "GET"),
     Route(STATES, "GET"),
     Route(STATES + "/web01", "GET"),
     Route(PUSHY + "/v1/jobs/x", "GET"),
     Route(PUSHY + "/v1/jobs/x/cancel", "POST"),
     Route(PUSHY + "/v1/whoami", "GET"),
 ]
+FEEDS = [
+    Route(PUSHY + "/job_status_feed", "GET", "text/event-stream"),
+    Route(PUSHY + "/job_status_feed/x", "GET", "text/event-stream"),
+    Route(PUSHY + "/v1/jobs/x/output_feed", "GET", "text/event-stream"),
+]
 METHODS = "GET POST HEAD PUT DELETE PATCH OPTIONS TRACE CONNECT".split()
 NOT_ALLOWED = "this method is not allowed here"
 UNKNOWN_METHODS = ["FOO", "get", "G\u00cbT", "PROPFIND", "POSTS"]
 METHOD_CASES = [
-    (route, method) for route in ROUTES for method in METHODS if method not in route.allowed
+    (route, method) for route in ROUTES + FEEDS for method in METHODS if method not in route.allowed
 ]
 
 
@@ -209,7 +216,7 @@ def test_methods(desk: Desk, route: Route, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", UNKNOWN_METHODS)
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: str(route.path))
+@pytest.mark.parametrize("route", ROUTES + FEEDS, ids=lambda route: str(route.path))
 def test_unknown_methods(desk: Desk, route: Route, method: str) -> None:
     reply = desk.call(method, route.path, None)
     assert (reply.status, reply.error) == (501, ["this method is not known"])
@@ -236,6 +243,33 @@ def test_unacceptable(desk: Desk, route: Route, accept: str) -> None:
     assert (reply.status, reply.error) == (406, [f"this address answers {route.kind} only"])
 
 
+@pytest.mark.parametrize("route", FEEDS, ids=lambda route: str(route.path))
+def test_feeds_are_events_only(desk: Desk, route: Route) -> None:
+    for accept in ("application/json", "*/html", "text/plain", "text/event-streams", ","):
+        reply = accepting(desk, route, accept)
+        assert (reply.status, reply.error) == (406, [f"this address answers {route.kind} only"])
+
+
+WRONG_QUERIES = ["x", "-1", "1.5", "9" * 400, "%00", "%FF", "%ED%A0%80", "nan", "inf", "\u0661"]
+
+
+@pytest.mark.parametrize(
+    "name", ["limit", "after", "status", "since", "until", "requestor", "node"]
+)
+def test_wrong_filters(desk: Desk, name: str) -> None:
+    for value in WRONG_QUERIES:
+        for path in (JOBS, PUSHY + "/v1/jobs"):
+            query = quote(f"?{name}={value}", safe="?=%")
+            assert desk.get(path + query).status in (200, 400), value
+
+
+def test_wrong_waits(desk: Desk) -> None:
+    job = desk.post(JOB).json["uri"][-32:]
+    for value in WRONG_QUERIES:
+        query = quote(f"?wait={value}", safe="?=%")
+        assert desk.get(f"{PUSHY}/v1/jobs/{job}{query}").status in (200, 400), value
+
+
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: str(route.path))
 def test_acceptable(desk: Desk, route: Route) -> None:
     main = route.kind.split("/")[0]
@@ -260,7 +294,14 @@ ODD = {
     "quote": "'%3B%20DROP%20TABLE%20jobs%3B--",
     "id": "0" * 32,
 }
-JOB_PATHS = ["/jobs/{}", "/jobs/{}/output/web01/stdout", "/jobs/{}/output/{}/stderr", "/v1/jobs/{}"]
+JOB_PATHS = [
+    "/job_status_feed/{}",
+    "/v1/jobs/{}/output_feed",
+    "/jobs/{}",
+    "/jobs/{}/output/web01/stdout",
+    "/jobs/{}/output/{}/stderr",
+    "/v1/jobs/{}",
+]
 
 
 @pytest.mark.parametrize("odd", list(ODD.values()), ids=list(ODD))
