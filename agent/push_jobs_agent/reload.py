@@ -24,7 +24,14 @@ AT_ONCE = (
     "drain_timeout",
     "abort_grace",
 )
-WITH_NEW_FETCH = ("ca_file", "trusted_certs_dir", "https_proxy", "http_proxy", "no_proxy")
+WITH_NEW_FETCH = (
+    "client_key",
+    "ca_file",
+    "trusted_certs_dir",
+    "https_proxy",
+    "http_proxy",
+    "no_proxy",
+)
 WITH_NEW_RUNNER = (
     "whitelist",
     "file_dir",

@@ -93,7 +93,12 @@ class Service:
             config.organization, config.node_name, str(uuid4()), client=socket.gethostname()
         )
         self._session = Session(
-            origin, version, config["max_body_size"], config["abort_grace"], random.random
+            origin,
+            version,
+            config["max_body_size"],
+            config["abort_grace"],
+            random.random,
+            " ".join((os.uname().sysname, os.uname().release, os.uname().machine)),
         )
         self._signals: Optional[Signals] = None
         self._stop_at: Optional[float] = None
@@ -189,7 +194,7 @@ class Service:
             elif ask.op == "hello":
                 self._do(self._session.runner_found(reply, now), now)
             elif ask.op == "reload":
-                self._reloaded(reply)
+                self._reloaded(reply, now)
             else:
                 self._do(self._session.runner_answered(ask, reply, now), now)
 
@@ -312,9 +317,10 @@ class Service:
             self._runner_is_outdated, self._runner_may_go = False, True
             self._keeper.ask(Ask("shutdown"), now.steady)
 
-    def _reloaded(self, reply: Mapping[str, Any]) -> None:
+    def _reloaded(self, reply: Mapping[str, Any], now: Now) -> None:
         if reply.get("ok"):
             log("info", "read the whitelist again", {"names": len(reply.get("names") or ())})
+            self._do(self._session.whitelist_loaded(reply.get("names"), now), now)
         else:
             for problem in reply.get("problems") or ["no reason given"]:
                 log("error", "the whitelist is wrong; the old one is kept", {"problem": problem})

@@ -18,6 +18,7 @@ from push_jobs_agent.outbox import Outbox
 from push_jobs_agent.refetch import Refetch
 from push_jobs_agent.refusals import Refusals
 from push_jobs_agent.reports import Reports
+from push_jobs_agent.runnable import RunnableNames
 from push_jobs_agent.server_settings import ServerSettings
 from push_jobs_agent.slot import Slot
 from push_jobs_agent.spooled import read_job
@@ -35,6 +36,9 @@ STALE_AFTER = 45.0
 BYTES_PER_ID = 70
 """Room in bytes for one job id in a heartbeat; the list takes half of a message at most."""
 
+NAMES_PART = 4
+"""Names of the whitelist take this part of a message at most."""
+
 
 class Session:
     """The session machine.
@@ -45,6 +49,7 @@ class Session:
         max_body_size: largest message in bytes that the agent may send.
         abort_grace: seconds between the polite and the hard end of an aborted job.
         chance: returns a number from 0 to 1, for everything that is spread by chance.
+        platform: what the node runs on, told like the version.
     """
 
     def __init__(
@@ -54,9 +59,11 @@ class Session:
         max_body_size: int,
         abort_grace: float,
         chance: Callable[[], float],
+        platform: Optional[str] = None,
     ) -> None:
         self.settings: Optional[ServerSettings] = None
-        self._version = version
+        self._version, self._platform = version, platform
+        self._names = RunnableNames()
         self._outbox = Outbox(origin, max_body_size)
         self._reports = Reports(self._outbox)
         self._slot = Slot(self._outbox, self._reports, abort_grace)
@@ -210,8 +217,14 @@ class Session:
         listed = hello.get("jobs")
         jobs = [read_job(job) for job in listed or []]
         self._outbox.log("info", "the runner is there", runner_pid=hello.get("pid"))
+        self._learn(hello.get("names"), now)
         self._slot.runner_found([job for job in jobs if job is not None], now)
         self._renew(now)
+        return self._outbox.take()
+
+    def whitelist_loaded(self, names: Any, now: Now) -> List[Action]:
+        """The runner read its whitelist again: these names and patterns can be run now."""
+        self._learn(names, now)
         return self._outbox.take()
 
     def runner_lost(self, now: Now, expected: bool = False) -> List[Action]:
@@ -301,10 +314,25 @@ class Session:
             within = self.settings.interval
             self._refetch.want("silence", now.steady, forced=True, within=within)
 
+    def _learn(self, names: Any, now: Now) -> None:
+        """Tell the server of other names at once, if it was told of any on this connection."""
+        if self._names.learn(names) and self.online and not self._health.first_beat:
+            self._outbox.beat(self._heartbeat(), now)
+
     def _heartbeat(self) -> Heartbeat:
+        """The first one of a connection tells what the server needs to take us up again.
+
+        Later ones leave the ids of jobs out: a job that is on its way here is not in the list, and
+        would be taken for lost.
+        """
         job = JobRef(self.job_id)
-        if not (self._health.first_beat and self._outbox.extended):
+        if not self._outbox.extended:
             return Heartbeat(self.state, job, extensions=EXTENSIONS)
+        room = self._outbox.limit // NAMES_PART
+        if not self._health.first_beat:
+            runnable = self._names.take(room)
+            return Heartbeat(self.state, job, extensions=EXTENSIONS, runnable=runnable)
+        self._names.begin()
         held = [] if self.job_id is None else [self.job_id]
         ids: Dict[str, None] = dict.fromkeys(held + self._reports.jobs())
         most = self._outbox.limit // 2 // BYTES_PER_ID
@@ -314,6 +342,8 @@ class Session:
             extensions=EXTENSIONS,
             jobs=tuple(ids)[:most],
             version=self._version,
+            platform=self._platform,
+            runnable=self._names.take(room),
         )
 
     def _calm(self, now: Now) -> bool:

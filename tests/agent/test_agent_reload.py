@@ -76,7 +76,6 @@ def test_who_the_node_is_and_whom_it_talks_to_needs_a_restart() -> None:
     assert NEEDS_RESTART == (
         "chef_server_url",
         "node_name",
-        "client_key",
         "state_dir",
         "start_runner",
         "allow_unencrypted",
@@ -109,6 +108,7 @@ def test_what_waits_is_not_in_effect_and_the_rest_is(desk: Desk) -> None:
     [
         ({"max_body_size": 5000}, False, False),
         ({"ca_file": "key.pem"}, True, False),
+        ({"client_key": "agent.yml"}, True, False),
         ({"https_proxy": "http://proxy.example.test"}, True, False),
         ({"whitelist": "other.json"}, False, True),
         ({"allowed_users": ["deploy"]}, False, True),
@@ -141,14 +141,14 @@ def test_the_next_runner_gets_the_new_options(desk: Desk) -> None:
 
 def test_names_are_logged_and_values_are_not(desk: Desk) -> None:
     secret = "http://user:secret@proxy.example.test"
-    change = desk.reload(https_proxy=secret, log_level="debug", client_key="agent.yml")
+    change = desk.reload(https_proxy=secret, log_level="debug", node_name="web2")
     assert change is not None
     assert [(line["level"], line["event"]) for line in desk.lines()] == [
         ("info", "read the settings again"),
         ("warning", "a changed setting needs a restart"),
     ]
     assert desk.lines()[0]["changed"] == "log_level, https_proxy"
-    assert desk.lines()[1]["setting"] == "client_key"
+    assert desk.lines()[1]["setting"] == "node_name"
     assert "secret" not in desk.log.read_text()
     logs.log("debug", "now shown")
     assert desk.lines()[-1]["event"] == "now shown"

@@ -8,7 +8,7 @@ from typing import List
 import pytest
 from agent_desk import JOB, Desk, commit, ready_desk, running_desk, server_settings, spooled
 
-from push_jobs_wire.messages import Abort, Ack, Heartbeat, JobRef, Run
+from push_jobs_wire.messages import Abort, Ack, Heartbeat, JobRef, Run, Runnable
 from push_jobs_wire.states import AgentState
 
 
@@ -43,7 +43,9 @@ def test_the_first_heartbeat_comes_with_the_connection_and_the_second_soon_after
     assert desk.server.heard() == []
     desk.transport.peer.accept()
     desk.pump()
-    assert desk.server.heard() == [Heartbeat(extensions=1, jobs=(), version="0.1.0")]
+    assert desk.server.heard() == [
+        Heartbeat(extensions=1, jobs=(), version="0.1.0", runnable=Runnable())
+    ]
     desk.server.say(Ack())
     desk.advance(1.0)
     assert desk.server.heard() == [Heartbeat(extensions=1)]
@@ -59,7 +61,7 @@ def test_an_old_server_gets_no_list_but_hears_that_we_speak_extensions() -> None
     desk.pump()
     [fields] = desk.server.fields()
     assert fields["extensions"] == 1 and fields["job_state"] == "idle"
-    assert "jobs" not in fields and "version" not in fields
+    assert not {"jobs", "version", "platform", "names"} & set(fields)
 
 
 def test_the_first_heartbeat_lists_the_spool_and_names_the_job_that_runs() -> None:
@@ -71,7 +73,14 @@ def test_the_first_heartbeat_lists_the_spool_and_names_the_job_that_runs() -> No
     desk.transport.peer.accept()
     desk.pump()
     assert desk.server.heard() == [
-        Heartbeat(AgentState.RUNNING, JobRef(JOB), 1, jobs=(JOB, "ended-job"), version="0.1.0")
+        Heartbeat(
+            AgentState.RUNNING,
+            JobRef(JOB),
+            1,
+            jobs=(JOB, "ended-job"),
+            version="0.1.0",
+            runnable=Runnable(),
+        )
     ]
 
 
@@ -107,7 +116,9 @@ def test_heartbeats_start_anew_when_the_transport_has_reconnected() -> None:
     assert desk.server.heard() == []
     desk.transport.peer.accept()
     desk.pump()
-    assert desk.server.heard() == [Heartbeat(extensions=1, jobs=(), version="0.1.0")]
+    assert desk.server.heard() == [
+        Heartbeat(extensions=1, jobs=(), version="0.1.0", runnable=Runnable())
+    ]
     desk.server.say(Ack())
     desk.advance(1.0)
     assert len(desk.server.heard()) == 1

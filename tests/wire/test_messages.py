@@ -23,6 +23,7 @@ from push_jobs_wire.messages import (
     OutputAck,
     Reply,
     Run,
+    Runnable,
     ServerHeartbeat,
     Unknown,
 )
@@ -253,6 +254,14 @@ BEATS = st.builds(
     extensions=st.integers(0, 9),
     jobs=st.none() | st.lists(JOB_IDS).map(lambda ids: tuple(ids)),
     version=OPTION,
+    platform=OPTION,
+    runnable=st.none()
+    | st.builds(
+        Runnable,
+        st.lists(TEXT).map(lambda names: tuple(names)),
+        st.integers(0, 2**31 - 1),
+        st.booleans(),
+    ),
 )
 REPLIES = st.builds(
     Reply,

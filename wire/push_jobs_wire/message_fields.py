@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from push_jobs_wire.errors import RemoteError
 
@@ -51,6 +51,13 @@ def text_of(value: Any) -> Optional[str]:
     if not isinstance(value, str):
         return None
     return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+
+
+def texts_of(value: Any) -> Optional[Tuple[str, ...]]:
+    """The strings in a list; None for what is no list."""
+    if not isinstance(value, list):
+        return None
+    return tuple(each for each in map(text_of, value) if each is not None)
 
 
 def whole(value: Any) -> Optional[int]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Union
 
+from push_jobs_wire.heartbeats import Heartbeat, JobRef, decode_heartbeat, heartbeat_fields
 from push_jobs_wire.message_fields import (
     MAX_JOB_ID,
     STREAMS,
@@ -21,7 +22,7 @@ from push_jobs_wire.message_fields import (
     unknown,
     whole,
 )
-from push_jobs_wire.states import AgentState, NodeInput
+from push_jobs_wire.states import NodeInput
 
 
 @dataclass(frozen=True)
@@ -32,29 +33,6 @@ class Origin:
     node: str
     incarnation_id: Optional[str] = None
     client: str = ""
-
-
-@dataclass(frozen=True)
-class JobRef:
-    """The ``job_id`` of a node's message: no job (None), a job, or not valid at all."""
-
-    id: Optional[str] = None
-    valid: bool = True
-
-
-@dataclass(frozen=True)
-class Heartbeat:
-    """A node's heartbeat. ``extensions`` is 0 for old agents.
-
-    ``jobs`` (extension, in the first heartbeat after connecting) lists the ids of all jobs in the
-    agent's spool; None when it was not sent.
-    """
-
-    state: AgentState = AgentState.IDLE
-    job: JobRef = JobRef()
-    extensions: int = 0
-    jobs: Optional[Tuple[str, ...]] = None
-    version: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +115,7 @@ def encode_node(
         "job_id": message.job.id,
     }
     if isinstance(message, Heartbeat):
-        fields.update(_heartbeat_fields(message))
+        fields.update(heartbeat_fields(message))
     elif isinstance(message, Output):
         data = base64.b64encode(message.data).decode("ascii")
         fields.update(stream=message.stream, offset=message.offset, data=data)
@@ -151,17 +129,6 @@ def _type_of(message: Union[Heartbeat, Reply, Output]) -> str:
     if isinstance(message, Reply):
         return message.kind.value
     return "heartbeat" if isinstance(message, Heartbeat) else "output"
-
-
-def _heartbeat_fields(message: Heartbeat) -> Dict[str, Any]:
-    fields: Dict[str, Any] = {"job_state": message.state.value}
-    if message.extensions:
-        fields["extensions"] = message.extensions
-    if message.jobs is not None:
-        fields["jobs"] = list(message.jobs)
-    if message.version is not None:
-        fields["version"] = message.version
-    return fields
 
 
 def origin_of(fields: Mapping[str, Any]) -> Origin:
@@ -180,7 +147,7 @@ def decode_node(fields: Mapping[str, Any]) -> NodeMessage:
     kind = fields.get("type")
     job = _job_ref(fields)
     if kind == "heartbeat":
-        return _decode_heartbeat(job, fields)
+        return decode_heartbeat(job, fields)
     if kind == "output":
         return _decode_output(job, fields)
     known = REPLIES.get(kind) if isinstance(kind, str) else None
@@ -221,23 +188,3 @@ def _job_ref(fields: Mapping[str, Any]) -> JobRef:
     if text is not None and text == value and len(text.encode("utf-8")) <= MAX_JOB_ID:
         return JobRef(text)
     return JobRef(valid=False)
-
-
-_AGENT_WORDS = [state.value for state in AgentState]
-
-
-def _decode_heartbeat(job: JobRef, fields: Mapping[str, Any]) -> Heartbeat:
-    word = fields.get("job_state")
-    state = AgentState(word) if word in _AGENT_WORDS else AgentState.IDLE
-    held: Any = fields.get("jobs")
-    jobs: Optional[List[str]] = None
-    if isinstance(held, list):
-        jobs = [text for text in map(text_of, held) if text is not None]
-    extensions = whole(fields.get("extensions")) or 0
-    return Heartbeat(
-        state,
-        job,
-        extensions=max(extensions, 0),
-        jobs=None if jobs is None else tuple(jobs),
-        version=text_of(fields.get("version")),
-    )
