@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any, List, Optional, Tuple
 
-from push_jobs_wire.messages import Runnable
+from push_jobs_wire.heartbeats import Runnable
 
 
 class RunnableNames:

@@ -87,15 +87,6 @@ class Server:
         curve_public, curve_secret = data.curve_keys(data_dir)
         access = Access(self.store.session_keys(), self.store.grants(time.time()))
         self._writer = Writer(self.store, capacity=int(settings["queue_capacity"]))
-        self._transport = ZeroMQTransport(
-            str(settings["zeromq.host"]),
-            int(settings["zeromq.heartbeat_port"]),
-            int(settings["zeromq.command_port"]),
-            curve_public,
-            curve_secret,
-            lambda key: access.user_id(key, time.time()),
-            int(settings["max_message_size"]),
-        )
         incarnation_id = str(uuid.uuid4())
         unfinished = self.store.unfinished()
         self._feeds = _feeds(settings)
@@ -108,6 +99,16 @@ class Server:
             unfinished,
             time.time(),
             _log_event,
+            self.store.sightings(),
+        )
+        self._transport = ZeroMQTransport(
+            str(settings["zeromq.host"]),
+            int(settings["zeromq.heartbeat_port"]),
+            int(settings["zeromq.command_port"]),
+            curve_public,
+            curve_secret,
+            lambda key: engine.authorise(key, time.time()),
+            int(settings["max_message_size"]),
         )
         self._engine = EngineThread(
             engine,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Mapping, Optional, Tuple, Union
 
+from push_jobs_server.node_records import NodeSighted
 from push_jobs_wire.states import CancelEffect, JobStatus, NodeStatus
 
 
@@ -263,6 +264,7 @@ Change = Union[
     GrantStored,
     SessionKeyStored,
     Audited,
+    NodeSighted,
 ]
 
 

@@ -8,7 +8,8 @@ from typing import List
 import pytest
 from agent_desk import JOB, Desk, commit, ready_desk, running_desk, server_settings, spooled
 
-from push_jobs_wire.messages import Abort, Ack, Heartbeat, JobRef, Run, Runnable
+from push_jobs_wire.heartbeats import Runnable
+from push_jobs_wire.messages import Abort, Ack, Heartbeat, JobRef, Run
 from push_jobs_wire.states import AgentState
 
 

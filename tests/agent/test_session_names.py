@@ -8,7 +8,8 @@ import pytest
 from agent_desk import Desk, commit, ready_desk, server_settings
 
 from push_jobs_agent.runnable import RunnableNames
-from push_jobs_wire.messages import Ack, Heartbeat, Run, Runnable
+from push_jobs_wire.heartbeats import Runnable
+from push_jobs_wire.messages import Ack, Heartbeat, Run
 
 NAMES = ("chef-client", "deploy .*")
 

@@ -124,7 +124,15 @@ class Desk:
         self.access = Access(self.store.session_keys(), self.store.grants(time.time()))
         rules = EngineRules(job_linger=float(values["job_linger"]))
         unfinished = self.store.unfinished()
-        engine = Engine(rules, "incarnation", self.access, unfinished, time.time(), lambda *_: None)
+        engine = Engine(
+            rules,
+            "incarnation",
+            self.access,
+            unfinished,
+            time.time(),
+            lambda *_: None,
+            self.store.sightings(),
+        )
         self.writer = Writer(self.store, capacity=100)
         self.feeds = Feeds(FeedRules(), 4)
         self.transport = MemoryTransport()

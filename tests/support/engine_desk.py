@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.core import Batch, Engine, EngineRules
 from push_jobs_server.engine.events import Event
+from push_jobs_server.node_records import NodeSighted
 from push_jobs_server.records import Change, Grant, JobRecord, JobRequest
 from push_jobs_wire.framing import format_timestamp, seal_hmac
 from push_jobs_wire.messages import Heartbeat, JobRef, Origin, Output, Reply, encode_node
@@ -18,19 +19,25 @@ KEYS = {(org, node): bytes(range(32)) for org in ("acme", "other") for node in (
 
 
 class EngineDesk:
-    """Drives one engine; ``stored`` and ``events`` hold what the test let through."""
+    """Drives one engine; ``stored`` and ``events`` hold what the test let through.
+
+    What is only for people to know (``noted``) is let through at once, unless it comes with others.
+    """
 
     def __init__(
         self,
         unfinished: Sequence[JobRecord] = (),
         grants: Sequence[Grant] = (),
         rules: EngineRules = EngineRules(),
+        sighted: Sequence[NodeSighted] = (),
     ) -> None:
         self.now = START
         self.logged: List[str] = []
-        self.engine = Engine(rules, "run-1", Access(KEYS, grants), unfinished, START, self._log)
+        access = Access(KEYS, grants)
+        self.engine = Engine(rules, "run-1", access, unfinished, START, self._log, sighted)
         self.stored: List[Change] = []
         self.events: List[Event] = []
+        self.noted: List[NodeSighted] = []
         self.answers: List[object] = []
         self.sent: List[Tuple[str, Dict[str, Any]]] = []
         self.held: List[Batch] = []
@@ -91,12 +98,18 @@ class EngineDesk:
             if not batches:
                 break
             for batch in batches:
-                if batch.changes or batch.events:
+                if self._note(batch) or batch.events:
                     self.held.append(batch)
                 else:
                     self._settle(batch)
         for address, _, body in self.engine.take_frames():
             self.sent.append((address.decode()[1:], json.loads(body)))
+
+    def _note(self, batch: Batch) -> List[Change]:
+        """Take out what is only noted; what is left."""
+        self.noted += [change for change in batch.changes if isinstance(change, NodeSighted)]
+        batch.changes = [each for each in batch.changes if not isinstance(each, NodeSighted)]
+        return batch.changes
 
     def _settle(self, batch: Batch) -> None:
         self.events.extend(batch.events)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from push_jobs_wire import messages
 from push_jobs_wire.errors import RemoteError
+from push_jobs_wire.heartbeats import Runnable
 from push_jobs_wire.messages import (
     Abort,
     Ack,
@@ -23,7 +24,6 @@ from push_jobs_wire.messages import (
     OutputAck,
     Reply,
     Run,
-    Runnable,
     ServerHeartbeat,
     Unknown,
 )

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import bottle
 
+from push_jobs_server.api.all_nodes import AllNodes
 from push_jobs_server.api.cancels import Cancels
 from push_jobs_server.api.config import Config
 from push_jobs_server.api.feeds import EventFeeds
@@ -44,6 +45,7 @@ def build(services: Services) -> Wsgi:
     app.default_error_handler = _error
     status, config = Status(services), Config(services)
     jobs, nodes, feeds = Jobs(services), Nodes(services), EventFeeds(services)
+    all_nodes = AllNodes(services)
     routes: List[Tuple[str, str, Handler, str]] = [
         ("GET", "/pushy/_status", status.show, JSON),
         ("GET", "/pushy/v1/ca", status.certificate, "application/x-pem-file"),
@@ -59,6 +61,8 @@ def build(services: Services) -> Wsgi:
         ("GET", _ORG + "/job_status_feed/<job>", feeds.job, _EVENTS),
         ("POST", _ORG + "/v1/jobs/<job>/cancel", Cancels(services).cancel, JSON),
         ("GET", _ORG + "/v1/whoami", WhoAmI(services).show, JSON),
+        ("GET", _ORG + "/v1/nodes", all_nodes.list, JSON),
+        ("GET", _ORG + "/v1/nodes/<node>", all_nodes.show, JSON),
         ("GET", _ORG + "/node_states", nodes.list, JSON),
         ("GET", _ORG + "/node_states/<node>", nodes.show, JSON),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from datetime import datetime, timezone
 from typing import Any, Dict
 from urllib.parse import parse_qs
 
@@ -15,6 +16,7 @@ from push_jobs_server.api.rights import refuse, settings_ruling
 from push_jobs_server.api.services import Caller, Failure, Services, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.keys import load_key
+from push_jobs_server.node_records import Refusal
 from push_jobs_server.records import Busy, Grant
 from push_jobs_server.store import StoreError
 from push_jobs_wire.messages import EXTENSIONS
@@ -30,6 +32,29 @@ class Config:
 
     def show(self, environ: Dict[str, Any], accept: Accepts, org: str, node: str) -> Dict[str, Any]:
         """Let the node connect and tell it how; the grant is in force before this answers."""
+        try:
+            return self._show(environ, accept, org, node)
+        except Failure as failure:
+            self._note(environ, org, node, failure)
+            raise
+
+    def _note(self, environ: Dict[str, Any], org: str, node: str, failure: Failure) -> None:
+        """Remember why the node itself got no settings, for people who ask what it lacks."""
+        if environ.get("HTTP_X_OPS_USERID") != node or failure.status >= 500:
+            return
+        now, text = self._services.clock(), failure.error
+        detail = text if isinstance(text, str) else "; ".join(text)
+        offset = _clock_offset(environ, now)
+        if failure.status == 401 and abs(offset) >= float(self._services.settings["request_skew"]):
+            refusal = Refusal("bad_clock", f"settings refused: {detail}", now, offset)
+        else:
+            kind = "bad_key" if failure.status == 401 else "not_allowed"
+            refusal = Refusal(kind, f"settings refused: {detail}", now)
+        self._services.refused.note(org, node, refusal)
+
+    def _show(
+        self, environ: Dict[str, Any], accept: Accepts, org: str, node: str
+    ) -> Dict[str, Any]:
         request = SignedRequest(self._services, environ)
         curve_key = _curve_key(environ)
         caller = request.authenticate(org)
@@ -110,6 +135,16 @@ def _is_z85(text: str) -> bool:
         return bool(codec.encode(codec.decode(text.encode("ascii"))).decode("ascii") == text)
     except Exception:  # the library raises whatever its arithmetic does
         return False
+
+
+def _clock_offset(environ: Dict[str, Any], now: float) -> float:
+    """By how many seconds the clock of the caller is ahead; 0 when it does not say its time."""
+    text = str(environ.get("HTTP_X_OPS_TIMESTAMP", ""))
+    try:
+        at = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    except ValueError:
+        return 0.0
+    return at.timestamp() - now
 
 
 def _bracketed(host: str) -> str:

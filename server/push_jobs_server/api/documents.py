@@ -64,10 +64,10 @@ def job_summary(job: JobRecord) -> Dict[str, Any]:
         "quorum": asked.quorum,
         "run_timeout": asked.run_timeout,
         "capture": asked.capture,
-        "created_at": _moment(job.created_at),
-        "updated_at": _moment(job.updated_at),
-        "voting_deadline": _moment(job.voting_deadline),
-        "run_deadline": _moment(job.run_deadline),
+        "created_at": moment(job.created_at),
+        "updated_at": moment(job.updated_at),
+        "voting_deadline": moment(job.voting_deadline),
+        "run_deadline": moment(job.run_deadline),
         "user": asked.user,
         "dir": asked.dir,
         "env": None if asked.env is None else dict(asked.env),
@@ -79,7 +79,7 @@ def _cancel(cancel: Cancel) -> Dict[str, Any]:
     return {
         "requestor": cancel.requestor,
         "requestor_kind": cancel.requestor_kind,
-        "at": _moment(cancel.at),
+        "at": moment(cancel.at),
         "grace": cancel.grace,
         "reason": cancel.reason,
         "nodes": sorted(cancel.nodes),
@@ -99,13 +99,13 @@ def _outcome(status: NodeStatus, outcome: Outcome) -> Dict[str, Any]:
         "exit_code": outcome.exit_code,
         "signal": outcome.signal,
         "reason": outcome.reason,
-        "started_at": _moment(outcome.started_at),
-        "ended_at": _moment(outcome.ended_at),
+        "started_at": moment(outcome.started_at),
+        "ended_at": moment(outcome.ended_at),
     }
 
 
-def _moment(at: Optional[float]) -> Optional[str]:
-    """ISO 8601 in UTC with milliseconds."""
+def moment(at: Optional[float]) -> Optional[str]:
+    """A time as ISO 8601 in UTC with milliseconds."""
     if at is None:
         return None
     when = datetime.fromtimestamp(at, timezone.utc)

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Protocol, Union
 
+from push_jobs_server.api.refused_fetches import RefusedFetches
 from push_jobs_server.engine.thread import EngineThread
 from push_jobs_server.feeds.readers import Feeds
 from push_jobs_server.identity.base import Identity, IdentityUnavailable
@@ -48,6 +49,7 @@ class Services:
     feeds: Feeds
     clock: Callable[[], float] = time.time
     refusals: Optional[RefusalTaker] = None
+    refused: RefusedFetches = field(default_factory=RefusedFetches)
 
 
 class Failure(Exception):

@@ -47,12 +47,14 @@ class Access:
     def user_id(self, curve_key: str, now: float) -> Optional[str]:
         """``ORG/NODE`` for a key that may connect now, else None."""
         grant = self._grants.get(curve_key)
-        if grant is None:
-            return None
-        if now >= grant.expires_at:
-            self._forget(curve_key)
+        if grant is None or now >= grant.expires_at:
             return None
         return f"{grant.org}/{grant.node}"
+
+    def owner(self, curve_key: str) -> Optional[NodeKey]:
+        """The node that a key was granted to, whether the grant has expired or not."""
+        grant = self._grants.get(curve_key)
+        return None if grant is None else (grant.org, grant.node)
 
     def _forget(self, curve_key: str) -> None:
         grant = self._grants.pop(curve_key, None)

@@ -22,6 +22,8 @@ from push_jobs_server.engine.job import JobMachine, Report
 from push_jobs_server.engine.node import HealthRules, NodeKey
 from push_jobs_server.engine.output import OutputIntake
 from push_jobs_server.engine.roster import Frames, Roster
+from push_jobs_server.engine.sightings import Sightings
+from push_jobs_server.node_records import NodeSighted, Refusal
 from push_jobs_server.records import (
     Audited,
     Change,
@@ -111,6 +113,7 @@ class Engine:
         unfinished: the jobs that were open when the last run ended.
         now: seconds since the epoch.
         log: called with (event, details) for what an operator may want to know.
+        sighted: what the last run knew of nodes.
     """
 
     def __init__(
@@ -121,14 +124,16 @@ class Engine:
         unfinished: Iterable[JobRecord],
         now: float,
         log: Callable[[str, Dict[str, object]], None],
+        sighted: Iterable[NodeSighted] = (),
     ) -> None:
         self.rules = rules
         self.incarnation_id = incarnation_id
         self.access = access
         self.now = self.wall = now
         self.roster = Roster(access, rules.health, rules.rehab_interval)
+        self.sightings = Sightings(sighted, now)
         self.inbox = Inbox(
-            access.session_key, rules.max_message_size, rules.max_message_skew, self._log_drop
+            access.session_key, rules.max_message_size, rules.max_message_skew, self._drop
         )
         self.output = OutputIntake(rules.max_output)
         self.jobs: Dict[str, JobMachine] = {}
@@ -221,9 +226,30 @@ class Engine:
             batch.changes.append(SessionKeyStored(grant.org, grant.node, secret))
         self.access.grant(grant)
         batch.changes.append(GrantStored(grant))
+        batch.changes.append(self.sightings.fetched(node, self.roster.get(node), self.wall))
         result = secret
         batch.after.append(lambda: answer(result))
         batch.failed.append(answer)
+
+    def authorise(self, curve_key: str, wall: float) -> Optional[str]:
+        """Who may connect with a CURVE key now, as ``ORG/NODE``; a refusal is noted."""
+        user = self.access.user_id(curve_key, wall)
+        if user is None:
+            owner = self.access.owner(curve_key)
+            self.inbox.dropped["not_admitted"] += 1
+            if owner is not None:
+                detail = "its leave to connect has expired, and it did not fetch its settings again"
+                self.sightings.refused(owner, Refusal("grant_expired", detail, wall))
+        return user
+
+    def note(self, sighted: NodeSighted) -> None:
+        """Store what is known of a node; nothing waits for it."""
+        self.batch(f"{sighted.org}/{sighted.node}").changes.append(sighted)
+
+    def stopping(self) -> None:
+        """Store when the nodes that are online were seen last."""
+        for session in self.roster:
+            self.note(self.sightings.seen(session))
 
     def node(self, key: NodeKey) -> NodeView:
         """A node as operators see it, also one that was never heard of."""
@@ -379,8 +405,12 @@ class Engine:
                 if self.roster.get((job.request.org, node)) is None:
                     job.hear(node, Report(NodeInput.DOWN, reason), self.now)
 
-    def _log_drop(self, reason: str, detail: str) -> None:
+    def _drop(
+        self, reason: str, detail: str, node: Optional[NodeKey], offset: Optional[float]
+    ) -> None:
         self.log("message dropped", {"reason": reason, "detail": detail})
+        if node is not None:
+            self.sightings.refused(node, Refusal(reason, detail, self.wall, offset))
 
 
 def _same_or_refused(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from push_jobs_server.engine.core import Engine
 
 _ACK = Ack()
+_RESTARTED = "the agent was restarted"
 _IDLE_BEATS = 2
 """Heartbeats in a row without a job before a running job counts as lost; one may be stale."""
 
@@ -41,14 +42,14 @@ class Dialogue:
             session = None
         joined = session is None
         if session is None:
-            origin = accepted.origin
-            session = engine.roster.add(accepted.key, address, origin.incarnation_id, engine.now)
+            session = self._join(address, accepted)
+        session.seen_at = engine.wall
         moved = not joined and session.address != address
         if moved:
             session.address = address
             engine.roster.send(session.key, _ACK)
         if session.replayed(accepted.digest):
-            engine.inbox.drop("replayed", f"from {'/'.join(accepted.key)}")
+            engine.inbox.drop("replayed", f"from {'/'.join(accepted.key)}", accepted.key)
             return
         message = accepted.message
         if isinstance(message, Heartbeat):
@@ -62,9 +63,21 @@ class Dialogue:
 
     def gone(self, session: NodeSession, why: str) -> None:
         """The node is down: its session ends and its jobs hear of it."""
-        self._engine.roster.remove(session.key)
+        self._leave(session, why)
         self._engine.log("node down", {"node": "/".join(session.key), "reason": why})
         self._all_down(session, why)
+
+    def _leave(self, session: NodeSession, why: str) -> None:
+        engine = self._engine
+        engine.roster.remove(session.key)
+        engine.note(engine.sightings.left(session, why, engine.wall))
+
+    def _join(self, address: bytes, accepted: Accepted) -> NodeSession:
+        engine = self._engine
+        noted = engine.sightings.joined(accepted.key, engine.wall)
+        if noted is not None:
+            engine.note(noted)
+        return engine.roster.add(accepted.key, address, accepted.origin.incarnation_id, engine.now)
 
     def _all_down(self, session: NodeSession, why: str) -> None:
         for job in self._engine.open_jobs(session.key):
@@ -86,9 +99,9 @@ class Dialogue:
         message = accepted.message
         lists_jobs = isinstance(message, Heartbeat) and message.jobs is not None
         if lists_jobs:
-            self._engine.roster.remove(session.key)
+            self._leave(session, _RESTARTED)
         else:
-            self.gone(session, "the agent was restarted")
+            self.gone(session, _RESTARTED)
 
     def _adopt(self, session: NodeSession, joined: bool) -> None:
         """Take the node as it is: nothing it does has to be aborted."""
@@ -111,7 +124,9 @@ class Dialogue:
 
     def _heartbeat(self, session: NodeSession, beat: Heartbeat, joined: bool, moved: bool) -> None:
         session.health.beat(self._engine.now)
-        session.extensions = beat.extensions
+        session.extensions, session.job_id = beat.extensions, beat.job.id
+        if joined or beat.runnable is not None or beat.jobs is not None:
+            self._engine.sightings.told(session.key, beat)
         session.idle_beats = 0 if beat.job.id is not None else session.idle_beats + 1
         if not beat.job.valid:
             self._rehab(session)

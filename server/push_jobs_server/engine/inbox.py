@@ -34,11 +34,23 @@ class Accepted:
 
 
 class Refused(Exception):
-    """Raised inside this module when a frame is dropped and counted under ``reason``."""
+    """Raised inside this module when a frame is dropped and counted under ``reason``.
 
-    def __init__(self, reason: str, detail: str) -> None:
+    ``node`` is whom it concerns, as far as that can be told.
+    """
+
+    def __init__(
+        self, reason: str, detail: str, node: Optional[NodeKey], offset: Optional[float] = None
+    ) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.node = node
+        self.offset = offset
+
+
+Dropped = Callable[[str, str, Optional[NodeKey], Optional[float]], None]
+"""Called with reason, detail, the node concerned if it is known, and by how many seconds the clock
+of that node is ahead when that is the reason."""
 
 
 class Inbox:
@@ -48,7 +60,7 @@ class Inbox:
         key_of: the session key of a node, or None when it never fetched its settings.
         max_body: largest body in bytes.
         max_skew: largest difference of clocks in seconds.
-        log: called with (reason, detail) for each dropped message.
+        log: called for each dropped message.
     """
 
     def __init__(
@@ -56,7 +68,7 @@ class Inbox:
         key_of: Callable[[NodeKey], Optional[bytes]],
         max_body: int,
         max_skew: float,
-        log: Callable[[str, str], None],
+        log: Dropped,
     ) -> None:
         self._key_of = key_of
         self._max_body = max_body
@@ -75,46 +87,70 @@ class Inbox:
         try:
             return self._accept(frames, user_id, wall)
         except Refused as why:
-            self.drop(why.reason, str(why))
+            self.drop(why.reason, str(why), why.node, why.offset)
         return None
 
-    def drop(self, reason: str, detail: str) -> None:
+    def drop(
+        self,
+        reason: str,
+        detail: str,
+        node: Optional[NodeKey] = None,
+        offset: Optional[float] = None,
+    ) -> None:
         """Count and log a message that is not used."""
         self.dropped[reason] += 1
-        self._log(reason, detail)
+        self._log(reason, detail, node, offset)
 
     def _accept(self, frames: Sequence[bytes], user_id: Optional[str], wall: float) -> Accepted:
         if len(frames) != 2:
-            raise Refused("malformed", f"{len(frames)} frames instead of 2 from {user_id}")
+            detail = f"{len(frames)} frames instead of 2 from {user_id}"
+            raise Refused("malformed", detail, _granted(user_id))
         fields, origin = self._read(frames[1], user_id)
         who = f"{origin.org}/{origin.node}"
         if user_id is not None and user_id != who:
-            raise Refused("foreign", f"{user_id} sent a message in the name of {who}")
+            detail = f"{user_id} sent a message in the name of {who}"
+            raise Refused("foreign", detail, _granted(user_id))
         key = self._key_of((origin.org, origin.node))
         if key is None:
-            raise Refused("unknown_node", f"{who} never fetched its settings")
-        self._verify(key, frames, fields.get("timestamp"), who, wall)
+            raise Refused("unknown_node", f"{who} never fetched its settings", None)
+        self._verify(key, frames, fields.get("timestamp"), origin, wall)
         digest = framing.digest(frames[1])
         return Accepted(origin, messages.decode_node(fields), digest)
 
     def _read(self, body: bytes, user_id: Optional[str]) -> "tuple[dict[str, object], Origin]":
         if len(body) > self._max_body:
             detail = f"{len(body)} bytes from {user_id}, at most {self._max_body} are taken"
-            raise Refused("too_large", detail)
+            raise Refused("too_large", detail, _granted(user_id))
         try:
             fields = messages.load(body)
             return fields, messages.origin_of(fields)
         except RemoteError as error:
-            raise Refused("malformed", f"{error}, from {user_id}") from None
+            raise Refused("malformed", f"{error}, from {user_id}", _granted(user_id)) from None
 
     def _verify(
-        self, key: bytes, frames: Sequence[bytes], timestamp: object, who: str, wall: float
+        self, key: bytes, frames: Sequence[bytes], timestamp: object, origin: Origin, wall: float
     ) -> None:
+        node = (origin.org, origin.node)
+        who = "/".join(node)
         try:
             framing.check_hmac_frame(key, frames[0], frames[1])
         except RemoteError as error:
-            raise Refused("bad_signature", f"{error}, from {who}") from None
+            raise Refused("bad_signature", f"{error}, from {who}", node) from None
         try:
             framing.check_timestamp(timestamp, wall, self._max_skew)
         except RemoteError as error:
-            raise Refused("bad_clock", f"{error}, from {who}") from None
+            offset = _offset(timestamp, wall)
+            raise Refused("bad_clock", f"{error}, from {who}", node, offset) from None
+
+
+def _granted(user_id: Optional[str]) -> Optional[NodeKey]:
+    """The node that a connection belongs to."""
+    org, _, node = (user_id or "").partition("/")
+    return (org, node) if node else None
+
+
+def _offset(timestamp: object, wall: float) -> Optional[float]:
+    try:
+        return framing.parse_timestamp(str(timestamp)) - wall
+    except RemoteError:
+        return None

@@ -73,13 +73,17 @@ class NodeSession:
     """One online node.
 
     ``idle_beats`` counts heartbeats in a row that mention no job, since the node last spoke of one
-    (one of them may be stale, pushy-protocol 5.3).
+    (one of them may be stale, pushy-protocol 5.3). ``up_at`` is when it came online, ``seen_at``
+    when its last message came, both by the wall clock; ``job_id`` is the job of its last heartbeat.
     """
 
     key: NodeKey
     address: bytes
     incarnation_id: Optional[str]
     health: Health
+    up_at: float = 0.0
+    seen_at: float = 0.0
+    job_id: Optional[str] = None
     state: SessionState = SessionState.REHAB
     extensions: int = 0
     idle_beats: int = 0

@@ -56,7 +56,8 @@ class Roster:
         self, key: NodeKey, address: bytes, incarnation_id: Optional[str], now: float
     ) -> NodeSession:
         """A node came online; it is not available before it confirmed an abort or was adopted."""
-        session = NodeSession(key, address, incarnation_id, Health(self._rules, now))
+        health = Health(self._rules, now)
+        session = NodeSession(key, address, incarnation_id, health, self.wall, self.wall)
         self._sessions[key] = session
         self._rehab.pop(key, None)
         return session

@@ -148,7 +148,16 @@ class EngineThread(threading.Thread):
             except Exception:
                 log.exception("defect in the engine")
                 timeout = 0.1
+        try:
+            self._last_pass()
+        except Exception:
+            log.exception("defect in the engine while it stops")
         self._transport.close()
+
+    def _last_pass(self) -> None:
+        self._engine.begin(self._now(), time.time())
+        self._engine.stopping()
+        self._flush()
 
     def _now(self) -> float:
         """Seconds since the epoch that never jump: the wall clock at the start, then monotonic."""

@@ -57,5 +57,8 @@ class Identity(Protocol):
     def principals(self, org: str, name: str) -> List[Principal]:
         """One entry per key of the users and clients of this name; none when it is unknown."""
 
+    def clients(self, org: str) -> Optional[List[str]]:
+        """The names of all clients of an organization; None when they can't be listed."""
+
     def is_member(self, org: str, group: str, kind: str, name: str) -> Optional[bool]:
         """Whether a user or client is in a group or a group below it; None: no such group."""

@@ -46,6 +46,10 @@ class CachedIdentity:
         found: List[Principal] = self._get(key, lambda: self._source.principals(org, name), bool)
         return found
 
+    def clients(self, org: str) -> Optional[List[str]]:
+        """The names of all clients; asked anew each time."""
+        return self._source.clients(org)
+
     def is_member(self, org: str, group: str, kind: str, name: str) -> Optional[bool]:
         """Whether a user or client is in a group or a group below it; None: no such group."""
         key = ("member", org, group, kind, name)

@@ -108,6 +108,10 @@ class ChefIdentity:
         )
         return [key for key in keys if key]
 
+    def clients(self, org: str) -> Optional[List[str]]:
+        """None: our key there need not have the right to list them."""
+        return None
+
     def is_member(self, org: str, group: str, kind: str, name: str) -> Optional[bool]:
         """Whether a user or client is in a group or one below it; None: no such group (3.2)."""
         place = self._places.find(org)

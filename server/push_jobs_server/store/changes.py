@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 from sqlalchemy import Table, bindparam, delete, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from push_jobs_server.node_records import NodeSighted
 from push_jobs_server.records import (
     Audited,
     AuditEntry,
@@ -41,6 +42,7 @@ from push_jobs_server.store.tables import (
     job_nodes,
     jobs,
     late_results,
+    node_sightings,
     outputs,
     session_keys,
 )
@@ -79,6 +81,7 @@ class Statements:
         self.drop_grants = _drop_grants()
         self.add_session_key = _replace(insert, session_keys)
         self.add_audit = insert(audit).on_conflict_do_nothing(index_elements=["id"])
+        self.add_sighting = _replace(insert, node_sightings)
 
 
 def _not_that_status() -> Any:
@@ -132,6 +135,7 @@ class ChangeSet:
         self._grants: Dict[str, Grant] = {}
         self._keys: Dict[Tuple[str, str], bytes] = {}
         self._audit: List[AuditEntry] = []
+        self._sighted: Dict[Tuple[str, str], NodeSighted] = {}
         for change in changes:
             self._take(change)
 
@@ -154,6 +158,8 @@ class ChangeSet:
             self._grants[change.grant.curve_key] = change.grant
         elif isinstance(change, Audited):
             self._audit.append(change.entry)
+        elif isinstance(change, NodeSighted):
+            self._sighted[change.org, change.node] = change
         else:
             self._keys[change.org, change.node] = change.key
 
@@ -193,6 +199,7 @@ class ChangeSet:
         yield statements.add_session_key, [
             {"org": org, "node": node, "key": key} for (org, node), key in self._keys.items()
         ]
+        yield statements.add_sighting, [_sighted_row(each) for each in self._sighted.values()]
         yield statements.add_audit, [audit_row(entry) for entry in self._audit]
 
 
@@ -292,6 +299,13 @@ def _job_change_row(change: JobChanged) -> Row:
         "updated_at": change.updated_at,
         "run_deadline": change.run_deadline,
     }
+
+
+def _sighted_row(sighted: NodeSighted) -> Row:
+    row: Row = dict(vars(sighted))
+    if sighted.version is not None:
+        row["version"] = _storable(sighted.version)
+    return row
 
 
 def _cancel_row(change: CancelStored) -> Row:

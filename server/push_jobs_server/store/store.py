@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.engine import Connection
 
+from push_jobs_server.node_records import NodeSighted
 from push_jobs_server.records import Change, Grant, JobFilter, JobNode, JobRecord
 from push_jobs_server.store import schema
 from push_jobs_server.store.changes import ChangeSet, Statements
@@ -26,6 +27,7 @@ from push_jobs_server.store.tables import (
     job_nodes,
     jobs,
     late_results,
+    node_sightings,
     output_chunks,
     outputs,
     session_keys,
@@ -214,6 +216,12 @@ class Store:
         with self.reading() as connection:
             rows = _rows(connection, select(session_keys), {})
         return {(row.org, row.node): bytes(row.key) for row in rows}
+
+    def sightings(self) -> List[NodeSighted]:
+        """What was known of nodes, of all organizations, when it was last stored."""
+        with self.reading() as connection:
+            rows = _rows(connection, select(node_sightings), {})
+        return [NodeSighted(**row._mapping) for row in rows]
 
     def check(self) -> None:
         """Raise StoreUnavailable unless the database answers."""

@@ -24,7 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """The revision that this program needs; revisions are numbers, so that older and newer show."""
 
 metadata = MetaData(
@@ -192,6 +192,19 @@ session_keys = Table(
     Column("org", Text, primary_key=True),
     Column("node", Text, primary_key=True),
     Column("key", LargeBinary, nullable=False),
+)
+
+# When nodes were seen: for people, nothing is decided by it.
+node_sightings = Table(
+    "node_sightings",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("seen_at", Float),
+    Column("fetched_at", Float),
+    Column("down_at", Float),
+    Column("down_reason", Text),
+    Column("version", Text),
 )
 
 # Local identity. Members of groups hang on membership in the organization, so that nobody stays

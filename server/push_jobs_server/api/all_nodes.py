@@ -1,0 +1,70 @@
+"""Every node, also those that are down or were never seen, and why (our own v1/nodes)."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional
+
+from push_jobs_server.api.gate import READ, SignedRequest, authorize
+from push_jobs_server.api.node_document import node_detail, node_summary
+from push_jobs_server.api.services import Services, unavailable
+from push_jobs_server.api.status import Accepts
+from push_jobs_server.engine import node_details
+from push_jobs_server.node_records import NodeDetail
+from push_jobs_server.records import Busy
+from push_jobs_wire.errors import PushJobsError
+
+
+class AllNodes:
+    """``v1/nodes`` and ``v1/nodes/NODE``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def list(self, environ: Dict[str, Any], accept: Accepts, org: str) -> Dict[str, Any]:
+        """All registered nodes and all that were ever seen, sorted by name."""
+        self._admit(environ, accept, org)
+        registered = self._registered(org)
+        seen: List[NodeDetail] = self._ask(
+            lambda engine, answer: answer(node_details.details(engine, org))
+        )
+        found = {node.name: node for node in seen}
+        for name in registered or ():
+            found.setdefault(name, NodeDetail(name, False, False))
+        nodes = []
+        for name in sorted(found):
+            known = None if registered is None else name in registered
+            refused = self._services.refused.get(org, name)
+            nodes.append(node_summary(found[name], known, refused))
+        return {"nodes": nodes}
+
+    def show(self, environ: Dict[str, Any], accept: Accepts, org: str, node: str) -> Dict[str, Any]:
+        """One node of any name; of one never heard of there is nothing to tell but that."""
+        self._admit(environ, accept, org)
+        registered = self._is_registered(org, node)
+        found = self._ask(lambda engine, answer: answer(node_details.detail(engine, (org, node))))
+        return node_detail(found, registered, self._services.refused.get(org, node))
+
+    def _admit(self, environ: Dict[str, Any], accept: Accepts, org: str) -> None:
+        caller = SignedRequest(self._services, environ).authenticate(org)
+        authorize(self._services, org, caller, READ)
+        accept.check()
+
+    def _registered(self, org: str) -> Optional["frozenset[str]"]:
+        try:
+            names = self._services.identity.clients(org)
+        except PushJobsError as error:
+            raise unavailable(f"clients can't be read now: {error}") from None
+        return None if names is None else frozenset(names)
+
+    def _is_registered(self, org: str, node: str) -> bool:
+        try:
+            found = self._services.identity.principals(org, node)
+        except PushJobsError as error:
+            raise unavailable(f"clients can't be read now: {error}") from None
+        return any(each.kind == "client" for each in found)
+
+    def _ask(self, request: Any) -> Any:
+        try:
+            return self._services.engine.ask(request)
+        except Busy as busy:
+            raise unavailable(str(busy)) from None
