@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Tuple
+from typing import Any, Dict, Tuple
 
 import pytest
 from engine_desk import KEYS, START, EngineDesk
@@ -16,7 +16,7 @@ from push_jobs_wire.heartbeats import Runnable
 from push_jobs_wire.messages import Heartbeat
 from push_jobs_wire.states import NodeInput
 
-NEW = {"extensions": 1, "jobs": ()}
+NEW: Dict[str, Any] = {"extensions": 1, "jobs": ()}
 
 
 def of(desk: EngineDesk, node: str = "a") -> NodeDetail:
@@ -110,7 +110,7 @@ def test_settings_that_nothing_came_of() -> None:
     assert "fetched its settings, but" in str(of(desk).reason)
 
 
-WRONG = {
+WRONG: "Dict[str, Tuple[Dict[str, Any], Any, str]]" = {
     "bad_signature": ({"key": b"x" * 32}, None, "wrong signature"),
     "bad_clock": ({"at": -420.0}, -420.0, "clock differs by -420 s"),
     "foreign": ({"user": "acme/b"}, None, "acme/b sent a message in the name of acme/a"),

@@ -84,6 +84,7 @@ class PushyStub:
         self.key = folder / "alice.pem"
         self.ca = folder / "ca.pem"
         self.nodes: Dict[str, Tuple[bool, bool]] = {}
+        self.details: Optional[Dict[str, Record]] = None
         self.plays: Dict[str, List[Frame]] = {}
         self.after_cancel: List[Frame] = []
         self.outputs: Dict[Tuple[str, str], bytes] = {}
@@ -312,6 +313,10 @@ class _Handler(BaseHTTPRequestHandler):
             return _json(404, {"error": ["no such job"]}) if job is None else _json(200, job)
         if parts == ["v1", "whoami"]:
             return _json(200, stub.identity)
+        if parts[:2] == ["v1", "nodes"] and stub.details is not None:
+            if parts[2:]:
+                return _json(200, stub.details[parts[2]])
+            return _json(200, {"nodes": list(stub.details.values())})
         if parts[0] == "node_states":
             return self._nodes(parts[1:])
         if re.search("/output/", path):

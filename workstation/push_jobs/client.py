@@ -32,6 +32,8 @@ from push_jobs.job_query import LARGEST_PAGE, JobQuery, Statuses
 from push_jobs.job_request import JobOptions, encode_cancel, encode_job
 from push_jobs.models import Cancellation, Identity, Job, JobSummary, NodeState
 from push_jobs.names import FULL_ID, job_id_of, segment, several
+from push_jobs.node_models import NodeDetail
+from push_jobs.node_reading import brief, read_detail, read_details
 from push_jobs.pinning import normalize_fingerprint
 from push_jobs.reading import (
     read_cancellation,
@@ -246,6 +248,33 @@ class Client(JobFollowing):
     def whoami(self) -> Identity:
         """Return who the server takes us for, what we may do, and by which rule."""
         return read_identity(self._connection.get_json("/pushy/v1/whoami"))
+
+    def node_detail(self, name: str) -> NodeDetail:
+        """Return all that the server knows of a node: up, down since when, never seen, and why.
+
+        It is ``brief`` when the server is one that tells no more than ``node`` does.
+
+            >>> client.node_detail("web1").reason   # doctest: +SKIP
+            'no heartbeat for too long'
+        """
+        try:
+            return read_detail(self._connection.get_json(f"/pushy/v1/nodes/{segment(name)}"))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return brief(self.node(name))
+
+    def all_nodes(self) -> List[NodeDetail]:
+        """Return all nodes that are registered or were ever seen, also those that are down.
+
+        On a server that can't tell them, these are the connected ones, and all are ``brief``.
+        """
+        try:
+            return read_details(self._connection.get_json("/pushy/v1/nodes"))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return [brief(state) for state in self.nodes()]
 
     def resolve(self, prefix: str) -> str:
         """Return the full id of the only job whose id begins with ``prefix``.

@@ -23,6 +23,8 @@ from push_jobs.models import (
     NodeState,
     Outcome,
 )
+from push_jobs.node_advice import advice
+from push_jobs.node_models import NodeDetail
 
 Document = Dict[str, object]
 
@@ -155,6 +157,35 @@ def identity(found: Identity) -> Document:
     """Who the caller is, and his rights."""
     facts = asdict(found)
     return {"kind": "identity", "version": 1, "caller_kind": facts.pop("kind"), **facts}
+
+
+def node_detail(node: NodeDetail) -> Document:
+    """Everything about a node; what the server does not tell is null."""
+    last, refusal = node.last_down, node.refusal
+    return {
+        "kind": "node",
+        "version": 1,
+        "name": node.name,
+        "online": node.online,
+        "available": node.available,
+        "state": None if node.brief else node.presence.value,
+        "registered": node.registered,
+        "since": _time(node.since),
+        "reason": node.reason,
+        "seen_at": _time(node.seen_at),
+        "settings_fetched_at": _time(node.settings_fetched_at),
+        "last_down": None if last is None else {"at": _time(last.at), "reason": last.reason},
+        "refusal": None if refusal is None else {**vars(refusal), "at": _time(refusal.at)},
+        "agent_version": node.version,
+        "platform": node.platform,
+        "extensions": node.extensions,
+        "says_job": node.says_job,
+        "jobs": [{"id": job.id, "status": job.status} for job in node.jobs],
+        "spool": None if node.spool is None else list(node.spool),
+        "runnable": None if node.runnable is None else list(node.runnable),
+        "all_runnable": node.all_runnable,
+        "advice": advice(node),
+    }
 
 
 def exit_codes(meanings: Mapping[int, str]) -> List[Document]:

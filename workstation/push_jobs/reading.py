@@ -21,11 +21,12 @@ from push_jobs.models import (
     Outcome,
     Right,
 )
+from push_jobs.node_models import Presence
 from push_jobs.terminal import escape_line
 from push_jobs_wire.states import CancelEffect, JobStatus, NodeStatus
 
 T = TypeVar("T")
-Word = TypeVar("Word", JobStatus, NodeStatus, CancelEffect)
+Word = TypeVar("Word", JobStatus, NodeStatus, CancelEffect, Presence)
 
 
 class Fields:
@@ -121,10 +122,10 @@ def read_job(value: object) -> Job:
         quorum=fields.need("quorum", int),
         run_timeout=fields.need("run_timeout", int),
         capture=fields.need("capture", bool),
-        created_at=fields.moment("created_at", _iso),
-        updated_at=fields.moment("updated_at", _iso),
-        voting_deadline=fields.time("voting_deadline", _iso),
-        run_deadline=fields.time("run_deadline", _iso),
+        created_at=fields.moment("created_at", iso),
+        updated_at=fields.moment("updated_at", iso),
+        voting_deadline=fields.time("voting_deadline", iso),
+        run_deadline=fields.time("run_deadline", iso),
         user=fields.may("user", str),
         dir=fields.may("dir", str),
         env=fields.texts("env"),
@@ -230,7 +231,7 @@ def _cancel(value: object) -> JobCancel:
     return JobCancel(
         requestor=fields.need("requestor", str),
         requestor_kind=fields.need("requestor_kind", str),
-        at=fields.moment("at", _iso),
+        at=fields.moment("at", iso),
         grace=fields.number("grace"),
         reason=fields.may("reason", str),
         nodes=fields.names("nodes"),
@@ -253,11 +254,12 @@ def _outcome(fields: Fields) -> Outcome:
         exit_code=fields.may("exit_code", int),
         signal=fields.may("signal", int),
         reason=fields.may("reason", str),
-        started_at=fields.time("started_at", _iso),
-        ended_at=fields.time("ended_at", _iso),
+        started_at=fields.time("started_at", iso),
+        ended_at=fields.time("ended_at", iso),
     )
 
 
-def _iso(text: str) -> datetime:
+def iso(text: str) -> datetime:
+    """Read a time as our own representations have it."""
     # Python 3.9 knows no Z.
     return datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
