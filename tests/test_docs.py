@@ -21,6 +21,8 @@ WRITTEN = (
     "docs/chef-identity.md",
     "docs/history.md",
     "docs/live-output.md",
+    "docs/keys.md",
+    "docs/nodes.md",
     "docs/security.md",
 )
 PAGES = (*WRITTEN, *(f"docs/{name}" for name in GENERATED))

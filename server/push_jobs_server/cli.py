@@ -24,6 +24,7 @@ from push_jobs_server.cli_orgs import org_group
 from push_jobs_server.cli_service import (
     check_config_command,
     migrate_command,
+    rotate_keys_command,
     run_command,
     show_config_command,
 )
@@ -69,6 +70,7 @@ for _command in (
     show_config_command,
     import_config_command,
     migrate_command,
+    rotate_keys_command,
     org_group,
     user_group,
     client_group,

@@ -1,9 +1,10 @@
-"""``push-jobs-server run|check-config|show-config|migrate``: the server and its settings."""
+"""``push-jobs-server run|check-config|show-config|migrate|rotate-keys``: server and settings."""
 
 from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 
 import click
 import yaml
@@ -84,3 +85,22 @@ def migrate_command(context: click.Context) -> None:
 
     Store.migrate(settings.load(data_dir_of(context))["database.url"])
     notice("the database is up to date")
+
+
+@click.command(
+    "rotate-keys", epilog=examples("rotate-keys", "--data-dir /srv/push-jobs rotate-keys")
+)
+@click.pass_context
+def rotate_keys_command(context: click.Context) -> None:
+    """Replace the keys with which the server and its nodes know each other.
+
+    They are in effect once the server is started again; jobs that run meanwhile go on. Certificates
+    and the keys of users and nodes stay.
+    """
+    from push_jobs_server.key_rotation import rotate
+    from push_jobs_server.store import Store
+
+    data_dir = data_dir_of(context)
+    with closing(Store(settings.load(data_dir)["database.url"])) as store:
+        rotate(data_dir, store)
+    notice("the server's keys are replaced; now start it again")

@@ -202,10 +202,15 @@ def _fingerprint(ca: Path) -> str:
         raise DataError(f"{ca}: {error}") from error
 
 
-def _write_keys(data_dir: Path) -> None:
+def new_curve_keys() -> bytes:
+    """A new CURVE pair as its file has it."""
     public, secret = zmq.curve_keypair()
     pair = {"public": public.decode("ascii"), "secret": secret.decode("ascii")}
-    write_new(data_dir / CURVE_KEYS, json.dumps(pair).encode("ascii") + b"\n")
+    return json.dumps(pair).encode("ascii") + b"\n"
+
+
+def _write_keys(data_dir: Path) -> None:
+    write_new(data_dir / CURVE_KEYS, new_curve_keys())
     write_new(data_dir / SIGNING_KEY, new_key_pair().private)
 
 

@@ -12,6 +12,7 @@ from stored_jobs import created
 
 from push_jobs_server.identity.base import Group, Identity, IdentityError, Principal
 from push_jobs_server.identity.local import LocalIdentity
+from push_jobs_server.node_records import NodeSighted
 from push_jobs_server.records import Grant, GrantStored, SessionKeyStored
 from push_jobs_server.store import Store
 
@@ -179,12 +180,14 @@ def test_a_deleted_client_takes_its_leave_to_connect_with_it(
     grants = [Grant("k1", "acme", "web1", 9.0), Grant("k2", "other", "web1", 9.0)]
     store.write([GrantStored(grant) for grant in grants])
     store.write([SessionKeyStored(org, "web1", b"x") for org in ("acme", "other")])
+    store.write([NodeSighted(org, "web1", 9.0) for org in ("acme", "other")])
     local.add_to_group("acme", "admins", "client", "web1")
     local.delete_client("acme", "web1")
     assert local.principals("acme", "web1") == []
     assert local.group("acme", "admins") == Group()
     assert store.grants(0.0) == [grants[1]]
     assert store.session_keys() == {("other", "web1"): b"x"}
+    assert store.sightings() == [NodeSighted("other", "web1", 9.0)]
     assert local.clients("other") == ["web1"]
 
 
@@ -203,10 +206,11 @@ def test_a_deleted_organization_takes_its_clients_groups_and_sessions(
     local: LocalIdentity, store: Store
 ) -> None:
     store.write([GrantStored(Grant("k", "acme", "web1", 9.0)), SessionKeyStored("acme", "n", b"x")])
+    store.write([NodeSighted("acme", "web1", 9.0)])
     local.add_to_group("acme", "admins", "user", "alice")
     local.delete_org("acme")
     assert not local.has_organization("acme")
-    assert (store.grants(0.0), store.session_keys()) == ([], {})
+    assert (store.grants(0.0), store.session_keys(), store.sightings()) == ([], {}, [])
     assert local.users() == ["alice", "bob"]
     assert local.user_orgs("alice") == []
     local.create_org("acme", "Another one")

@@ -181,13 +181,14 @@ def node(
 
 
 NEVER: Record = {"presence": Presence.NEVER_SEEN, "seen_at": None, "settings_fetched_at": None}
+STRANGER: Record = {**NEVER, "registered": False}
 ADVICE = {
     "takes jobs": (node(presence=Presence.UP, available=True), None),
     "does not confirm": (node(presence=Presence.UP), "restart its agent"),
     "is silent": (node(), "machine and its agent are running"),
     "never connected": (node(seen_at=moment(5)), "command port"),
     "never came": (node(**NEVER), "install the agent"),
-    "unknown name": (node(**{**NEVER, "registered": False}), "no client is registered as web1"),
+    "unknown name": (node(**STRANGER), "no client is registered as web1"),
     "clock ahead": (node("bad_clock", offset=90), "90 s ahead of"),
     "clock unreadable": (node("bad_clock"), "synchronize the clocks of"),
     "clock was wrong": (node("bad_clock", 15, 90), "machine and its agent are running"),

@@ -265,7 +265,7 @@ class Client(JobFollowing):
             return brief(self.node(name))
 
     def all_nodes(self) -> List[NodeDetail]:
-        """Return all nodes that are registered or were ever seen, also those that are down.
+        """Return all nodes that are registered, also those that are down or were never seen.
 
         On a server that can't tell them, these are the connected ones, and all are ``brief``.
         """

@@ -21,13 +21,20 @@ class AllNodes:
         self._services = services
 
     def list(self, environ: Dict[str, Any], accept: Accepts, org: str) -> Dict[str, Any]:
-        """All registered nodes and all that were ever seen, sorted by name."""
+        """All registered nodes and all that are up, sorted by name.
+
+        Where clients can't be listed, all that were ever seen come instead.
+        """
         self._admit(environ, accept, org)
         registered = self._registered(org)
         seen: List[NodeDetail] = self._ask(
             lambda engine, answer: answer(node_details.details(engine, org))
         )
-        found = {node.name: node for node in seen}
+        found = {
+            node.name: node
+            for node in seen
+            if registered is None or node.online or node.name in registered
+        }
         for name in registered or ():
             found.setdefault(name, NodeDetail(name, False, False))
         nodes = []

@@ -28,6 +28,7 @@ from push_jobs_server.store.tables import (
     group_groups,
     group_users,
     jobs,
+    node_sightings,
     org_groups,
     org_users,
     organizations,
@@ -102,7 +103,7 @@ class LocalIdentity:
                     f"organization '{name}' has jobs; they are lost with it: delete it by force"
                 )
             remove(db, organizations, f"organization '{name}'", name=name)
-            for table in (jobs, grants, session_keys):
+            for table in (jobs, grants, session_keys, node_sightings):
                 db.execute(delete(table).where(table.c.org == name))
             self._note(db, "org.delete", name, name, forced=force)
 
@@ -176,7 +177,7 @@ class LocalIdentity:
         with self._store.writing() as db:
             need_org(db, org)
             remove(db, clients, _client(org, name), org=org, name=name)
-            for table in (grants, session_keys):
+            for table in (grants, session_keys, node_sightings):
                 db.execute(delete(table).where(table.c.org == org, table.c.node == name))
             self._note(db, "client.delete", org, name)
 

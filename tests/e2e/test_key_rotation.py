@@ -1,0 +1,136 @@
+"""Keys are replaced while a job runs; the job ends with its true result, and the next one runs."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+from agent_process import AgentProcess, wait_until
+from house import House, open_house
+
+from push_jobs.node_models import NodeDetail
+
+pytestmark = pytest.mark.e2e
+
+
+class Rotation:
+    """A server, one agent, and a command that waits for a file of ours."""
+
+    def __init__(self, house: House, folder: Path) -> None:
+        self.house = house
+        self.folder = folder
+        self._started, self.go = folder / "started", folder / "go"
+        script = f"touch {self._started}; while [ ! -e {self.go} ]; do sleep 0.05; done; exit 3"
+        whitelist = {"wait": ["sh", "-c", script], "hello": "echo hello"}
+        self.agent: AgentProcess = house.add_agent("web1", whitelist)
+        house.wait_available("web1")
+
+    def start_job(self) -> str:
+        """Start a job and wait until its command runs."""
+        job_id = self.house.start_job("wait", "web1", "--capture")
+        wait_until(self._started.exists, "the command to run")
+        return job_id
+
+    def end_job(self, job_id: str) -> None:
+        """Let the command end; its true result has to come."""
+        self.go.touch()
+        node = self.house.wait_job(job_id)["nodes"][0]
+        assert (node["status"], node["exit_code"]) == ("failed", 3), node
+
+    def check_next_job(self) -> None:
+        """The node takes the next job."""
+        self.house.wait_available("web1")
+        job = self.house.wait_job(self.house.start_job("hello", "web1"))
+        assert job["status"] == "complete", job
+
+    def new_client_key(self) -> Path:
+        """Give the client a second key; its private half."""
+        file = self.folder / "second.pem"
+        self.house.admin("client", "add-key", "web1", "second", "--key-out", str(file))
+        return file
+
+    def only_the_new_key_is_left(self) -> None:
+        """Take the first key away; the agent has to get its settings all the same."""
+        self.house.admin("client", "remove-key", "web1", "default")
+        before = self.detail().settings_fetched_at
+        self.agent.signal(signal.SIGUSR1)
+        wait_until(lambda: self.detail().settings_fetched_at != before, "new settings")
+
+    def detail(self) -> NodeDetail:
+        """What the server knows of the node."""
+        with self.house.client() as client:
+            return client.node_detail("web1")
+
+
+@pytest.fixture
+def rotation(tmp_path: Path) -> Iterator[Rotation]:
+    """A server with one agent that takes jobs."""
+    with open_house(tmp_path) as house:
+        yield Rotation(house, tmp_path)
+
+
+def test_a_new_client_key_is_taken_with_hup(rotation: Rotation) -> None:
+    job_id = rotation.start_job()
+    rotation.agent.write_settings(client_key=str(rotation.new_client_key()))
+    before = rotation.detail().settings_fetched_at
+    rotation.agent.signal(signal.SIGHUP)
+    wait_until(lambda: rotation.detail().settings_fetched_at != before, "new settings")
+    rotation.only_the_new_key_is_left()
+    rotation.end_job(job_id)
+    rotation.check_next_job()
+
+
+def test_a_new_client_key_is_taken_with_a_restart_of_the_agent(rotation: Rotation) -> None:
+    job_id = rotation.start_job()
+    rotation.agent.write_settings(client_key=str(rotation.new_client_key()))
+    rotation.agent.kill_session()
+    rotation.agent.start()
+    rotation.only_the_new_key_is_left()
+    rotation.end_job(job_id)
+    rotation.check_next_job()
+
+
+def test_an_agent_without_a_known_key_is_told_of(rotation: Rotation) -> None:
+    rotation.new_client_key()
+    rotation.house.admin("client", "remove-key", "web1", "default")
+    rotation.agent.signal(signal.SIGUSR1)
+    wait_until(lambda: rotation.detail().refusal is not None, "the refusal")
+    shown = rotation.house.push_jobs("node", "show", "web1").out
+    assert "settings refused: Invalid signature" in shown
+    assert "to do          register the public half of the agent's client_key" in shown
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_new_keys_of_the_server(rotation: Rotation, killed: bool) -> None:
+    house = rotation.house
+    curve = json.loads((house.data / "curve.json").read_text())["public"]
+    signing = (house.data / "signing.pem").read_bytes()
+    job_id = rotation.start_job()
+    if killed:
+        house.admin("rotate-keys")
+        house.kill_server()
+    else:
+        assert house.stop_server() == 0
+        house.admin("rotate-keys")
+    assert json.loads((house.data / "curve.json").read_text())["public"] != curve
+    assert (house.data / "signing.pem").read_bytes() != signing
+    house.start_server()
+    house.wait_available("web1")
+    rotation.end_job(job_id)
+    rotation.check_next_job()
+    assert rotation.agent.session is not None and rotation.agent.session.poll() is None
+
+
+def test_a_job_that_ends_while_the_server_gets_new_keys(rotation: Rotation) -> None:
+    job_id = rotation.start_job()
+    assert rotation.house.stop_server() == 0
+    rotation.house.admin("rotate-keys")
+    rotation.go.touch()
+    result = rotation.agent.state_dir / "spool" / job_id / "result.json"
+    wait_until(result.exists, "the result in the spool")
+    rotation.house.start_server()
+    rotation.end_job(job_id)
+    rotation.check_next_job()
