@@ -100,6 +100,7 @@ class Server:
             time.time(),
             _log_event,
             self.store.sightings(),
+            self.store.session_keys_made(),
         )
         self._transport = ZeroMQTransport(
             str(settings["zeromq.host"]),
@@ -215,6 +216,7 @@ def _rules(settings: Values) -> EngineRules:
         max_message_size=int(settings["max_message_size"]),
         max_message_skew=float(settings["max_message_skew"]),
         max_output=int(settings["max_output"]),
+        session_key_lifetime=float(settings["session_key_lifetime"]),
         server_name=socket.gethostname(),
     )
 

@@ -244,6 +244,7 @@ class SessionKeyStored:
     org: str
     node: str
     key: bytes
+    made_at: Optional[float] = None
 
 
 @dataclass(frozen=True)

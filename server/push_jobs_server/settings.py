@@ -124,6 +124,14 @@ _FIELDS = (
         2 * 10**7,
     ),
     _seconds(
+        "session_key_lifetime",
+        86400,
+        "Age at which a node gets another key for its messages, when it next fetches its settings "
+        "and no job waits for it.",
+        1,
+        10**9,
+    ),
+    _seconds(
         "max_message_skew",
         300,
         "Clock difference allowed on messages to and from nodes.",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from types import MappingProxyType
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.core import Batch, Engine, EngineRules
 from push_jobs_server.engine.events import Event
+from push_jobs_server.engine.node import NodeKey
 from push_jobs_server.node_records import NodeSighted
 from push_jobs_server.records import Change, Grant, JobRecord, JobRequest
 from push_jobs_wire.framing import format_timestamp, seal_hmac
@@ -30,11 +32,14 @@ class EngineDesk:
         grants: Sequence[Grant] = (),
         rules: EngineRules = EngineRules(),
         sighted: Sequence[NodeSighted] = (),
+        keys_made: Mapping[NodeKey, float] = MappingProxyType({}),
     ) -> None:
         self.now = START
         self.logged: List[str] = []
         access = Access(KEYS, grants)
-        self.engine = Engine(rules, "run-1", access, unfinished, START, self._log, sighted)
+        self.engine = Engine(
+            rules, "run-1", access, unfinished, START, self._log, sighted, keys_made
+        )
         self.stored: List[Change] = []
         self.events: List[Event] = []
         self.noted: List[NodeSighted] = []

@@ -7,7 +7,7 @@ that a node whose link drops hours after its last settings request comes back by
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Mapping, Optional
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
 from push_jobs_server.engine.node import NodeKey
 from push_jobs_server.records import Grant
@@ -17,21 +17,42 @@ MAX_GRANTS_PER_NODE = 8
 
 
 class Access:
-    """Session keys by node and grants by CURVE key (Z85 text)."""
+    """Session keys by node and grants by CURVE key (Z85 text).
+
+    A node that was given a new session key goes on with its old one until it connects anew; until
+    its first message with the new one both are accepted, and it is spoken to with the old one.
+    """
 
     def __init__(self, keys: Mapping[NodeKey, bytes], grants: Iterable[Grant]) -> None:
         self._keys: Dict[NodeKey, bytes] = dict(keys)
+        self._in_use: Dict[NodeKey, bytes] = {}
         self._grants: Dict[str, Grant] = {}
         self._of_node: Dict[NodeKey, List[str]] = {}
         for grant in grants:
             self.grant(grant)
 
     def session_key(self, key: NodeKey) -> Optional[bytes]:
-        """The 32 bytes that sign this node's messages, or None when it never fetched settings."""
+        """The 32 bytes that a node gets with its settings, or None when it never fetched them."""
         return self._keys.get(key)
 
+    def speaking_key(self, key: NodeKey) -> Optional[bytes]:
+        """The key with which a node is spoken to now."""
+        return self._in_use.get(key) or self._keys.get(key)
+
+    def accepted_keys(self, key: NodeKey) -> Tuple[bytes, ...]:
+        """The keys that may sign this node's messages; the one it uses first."""
+        newest, in_use = self._keys.get(key), self._in_use.get(key)
+        return tuple(secret for secret in (in_use, newest) if secret is not None)
+
+    def uses(self, key: NodeKey, secret: bytes) -> None:
+        """A node has signed with this key: when it is the newest one, no other counts any more."""
+        if self._in_use and secret == self._keys.get(key):
+            self._in_use.pop(key, None)
+
     def set_session_key(self, key: NodeKey, secret: bytes) -> None:
-        """Remember the session key of a node."""
+        """Give a node a new session key; the one that it uses counts until it uses this one."""
+        if key in self._keys:
+            self._in_use.setdefault(key, self._keys[key])
         self._keys[key] = secret
 
     def grant(self, grant: Grant) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from types import MappingProxyType
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from push_jobs_server.audit import job_started
 from push_jobs_server.engine.access import Access
@@ -60,6 +61,7 @@ class EngineRules:
     max_message_size: int = 65536
     max_message_skew: float = 300.0
     max_output: int = 1 << 20
+    session_key_lifetime: float = 86400.0
     server_name: str = ""
 
 
@@ -114,6 +116,7 @@ class Engine:
         now: seconds since the epoch.
         log: called with (event, details) for what an operator may want to know.
         sighted: what the last run knew of nodes.
+        keys_made: when the session keys were made, as far as that was stored.
     """
 
     def __init__(
@@ -125,6 +128,7 @@ class Engine:
         now: float,
         log: Callable[[str, Dict[str, object]], None],
         sighted: Iterable[NodeSighted] = (),
+        keys_made: Mapping[NodeKey, float] = MappingProxyType({}),
     ) -> None:
         self.rules = rules
         self.incarnation_id = incarnation_id
@@ -132,9 +136,8 @@ class Engine:
         self.now = self.wall = now
         self.roster = Roster(access, rules.health, rules.rehab_interval)
         self.sightings = Sightings(sighted, now)
-        self.inbox = Inbox(
-            access.session_key, rules.max_message_size, rules.max_message_skew, self._drop
-        )
+        self._keys_made = dict(keys_made)
+        self.inbox = Inbox(access, rules.max_message_size, rules.max_message_skew, self._drop)
         self.output = OutputIntake(rules.max_output)
         self.jobs: Dict[str, JobMachine] = {}
         self._jobs_of: Dict[NodeKey, Set[str]] = {}
@@ -220,16 +223,22 @@ class Engine:
         node = (grant.org, grant.node)
         secret = self.access.session_key(node)
         batch = self.batch(f"{grant.org}/{grant.node}")
-        if secret is None:
+        if secret is None or self._key_is_old(node):
             secret = new_key
             self.access.set_session_key(node, secret)
-            batch.changes.append(SessionKeyStored(grant.org, grant.node, secret))
+            batch.changes.append(SessionKeyStored(grant.org, grant.node, secret, self.wall))
+            self._keys_made[node] = self.wall
         self.access.grant(grant)
         batch.changes.append(GrantStored(grant))
         batch.changes.append(self.sightings.fetched(node, self.roster.get(node), self.wall))
         result = secret
         batch.after.append(lambda: answer(result))
         batch.failed.append(answer)
+
+    def _key_is_old(self, node: NodeKey) -> bool:
+        """Whether to replace a session key: never during a job, whose result it may have signed."""
+        age = self.wall - self._keys_made.setdefault(node, self.wall)
+        return age >= self.rules.session_key_lifetime and not self.open_jobs(node)
 
     def authorise(self, curve_key: str, wall: float) -> Optional[str]:
         """Who may connect with a CURVE key now, as ``ORG/NODE``; a refusal is noted."""

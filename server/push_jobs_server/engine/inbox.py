@@ -13,6 +13,7 @@ from typing import Callable
 from typing import Counter as CounterType
 from typing import Optional, Sequence
 
+from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.node import NodeKey
 from push_jobs_wire import framing, messages
 from push_jobs_wire.errors import RemoteError
@@ -57,7 +58,7 @@ class Inbox:
     """Checks frames and counts what it drops.
 
     Args:
-        key_of: the session key of a node, or None when it never fetched its settings.
+        access: has the session keys of the nodes.
         max_body: largest body in bytes.
         max_skew: largest difference of clocks in seconds.
         log: called for each dropped message.
@@ -65,12 +66,12 @@ class Inbox:
 
     def __init__(
         self,
-        key_of: Callable[[NodeKey], Optional[bytes]],
+        access: Access,
         max_body: int,
         max_skew: float,
         log: Dropped,
     ) -> None:
-        self._key_of = key_of
+        self._access = access
         self._max_body = max_body
         self._max_skew = max_skew
         self._log = log
@@ -110,10 +111,10 @@ class Inbox:
         if user_id is not None and user_id != who:
             detail = f"{user_id} sent a message in the name of {who}"
             raise Refused("foreign", detail, _granted(user_id))
-        key = self._key_of((origin.org, origin.node))
-        if key is None:
+        keys = self._access.accepted_keys((origin.org, origin.node))
+        if not keys:
             raise Refused("unknown_node", f"{who} never fetched its settings", None)
-        self._verify(key, frames, fields.get("timestamp"), origin, wall)
+        self._verify(keys, frames, fields.get("timestamp"), origin, wall)
         digest = framing.digest(frames[1])
         return Accepted(origin, messages.decode_node(fields), digest)
 
@@ -128,12 +129,17 @@ class Inbox:
             raise Refused("malformed", f"{error}, from {user_id}", _granted(user_id)) from None
 
     def _verify(
-        self, key: bytes, frames: Sequence[bytes], timestamp: object, origin: Origin, wall: float
+        self,
+        keys: Sequence[bytes],
+        frames: Sequence[bytes],
+        timestamp: object,
+        origin: Origin,
+        wall: float,
     ) -> None:
         node = (origin.org, origin.node)
         who = "/".join(node)
         try:
-            framing.check_hmac_frame(key, frames[0], frames[1])
+            used = _signed_with(keys, frames)
         except RemoteError as error:
             raise Refused("bad_signature", f"{error}, from {who}", node) from None
         try:
@@ -141,6 +147,19 @@ class Inbox:
         except RemoteError as error:
             offset = _offset(timestamp, wall)
             raise Refused("bad_clock", f"{error}, from {who}", node, offset) from None
+        self._access.uses(node, used)
+
+
+def _signed_with(keys: Sequence[bytes], frames: Sequence[bytes]) -> bytes:
+    """The key that signed a message. Raises RemoteError when it is none of these."""
+    for key in keys[:-1]:
+        try:
+            framing.check_hmac_frame(key, frames[0], frames[1])
+            return key
+        except RemoteError:
+            pass  # there is another key to try
+    framing.check_hmac_frame(keys[-1], frames[0], frames[1])
+    return keys[-1]
 
 
 def _granted(user_id: Optional[str]) -> Optional[NodeKey]:

@@ -70,7 +70,7 @@ class Roster:
     def send(self, key: NodeKey, message: ServerMessage) -> None:
         """Queue a message; nothing happens when the node is offline or its key is gone."""
         session = self._sessions.get(key)
-        secret = self._access.session_key(key)
+        secret = self._access.speaking_key(key)
         if session is not None and secret is not None:
             body = self._encode(message)
             self.outbox.append((session.address, framing.seal_hmac(secret, body), body))

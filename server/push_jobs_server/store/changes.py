@@ -31,6 +31,7 @@ from push_jobs_server.records import (
     Outcome,
     OutputChunk,
     OutputStored,
+    SessionKeyStored,
 )
 from push_jobs_server.store.node_statements import ManyRows, PackedRows, Row, Statement
 from push_jobs_server.store.output_statements import add_chunk, chunk_row, drop_middle, middle_row
@@ -133,7 +134,7 @@ class ChangeSet:
         self._cancels: List[CancelStored] = []
         self._chunks: List[OutputChunk] = []
         self._grants: Dict[str, Grant] = {}
-        self._keys: Dict[Tuple[str, str], bytes] = {}
+        self._keys: Dict[Tuple[str, str], SessionKeyStored] = {}
         self._audit: List[AuditEntry] = []
         self._sighted: Dict[Tuple[str, str], NodeSighted] = {}
         for change in changes:
@@ -161,7 +162,7 @@ class ChangeSet:
         elif isinstance(change, NodeSighted):
             self._sighted[change.org, change.node] = change
         else:
-            self._keys[change.org, change.node] = change.key
+            self._keys[change.org, change.node] = change
 
     def _take_node(self, change: NodeChanged) -> None:
         key = (change.job_id, change.node)
@@ -196,9 +197,7 @@ class ChangeSet:
         yield statements.add_grant, [vars(grant) for grant in self._grants.values()]
         owners = {(grant.org, grant.node) for grant in self._grants.values()}
         yield statements.drop_grants, [{"of_org": org, "of_node": node} for org, node in owners]
-        yield statements.add_session_key, [
-            {"org": org, "node": node, "key": key} for (org, node), key in self._keys.items()
-        ]
+        yield statements.add_session_key, [vars(change) for change in self._keys.values()]
         yield statements.add_sighting, [_sighted_row(each) for each in self._sighted.values()]
         yield statements.add_audit, [audit_row(entry) for entry in self._audit]
 

@@ -223,6 +223,13 @@ class Store:
             rows = _rows(connection, select(node_sightings), {})
         return [NodeSighted(**row._mapping) for row in rows]
 
+    def session_keys_made(self) -> Dict[Tuple[str, str], float]:
+        """When the session keys were made; older ones than the table knows are left out."""
+        query = select(session_keys).where(session_keys.c.made_at.is_not(None))
+        with self.reading() as connection:
+            rows = _rows(connection, query, {})
+        return {(row.org, row.node): row.made_at for row in rows}
+
     def check(self) -> None:
         """Raise StoreUnavailable unless the database answers."""
         with self.reading() as connection:

@@ -192,6 +192,7 @@ session_keys = Table(
     Column("org", Text, primary_key=True),
     Column("node", Text, primary_key=True),
     Column("key", LargeBinary, nullable=False),
+    Column("made_at", Float),
 )
 
 # When nodes were seen: for people, nothing is decided by it.

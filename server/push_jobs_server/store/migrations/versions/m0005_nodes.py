@@ -1,4 +1,4 @@
-"""When nodes were seen last, fetched their settings, and why they went."""
+"""When nodes were seen last, fetched their settings, and why they went; the age of session keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Make the table of sightings."""
+    """Make the table of sightings, and a place for the age of a session key."""
+    op.add_column("session_keys", sa.Column("made_at", sa.Float))
     op.create_table(
         "node_sightings",
         sa.Column("org", sa.Text, primary_key=True),
