@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Iterator
 
@@ -134,3 +137,24 @@ def test_a_job_that_ends_while_the_server_gets_new_keys(rotation: Rotation) -> N
     rotation.house.start_server()
     rotation.end_job(job_id)
     rotation.check_next_job()
+
+
+def test_another_session_key_when_its_time_has_come(tmp_path: Path) -> None:
+    with open_house(tmp_path, session_key_lifetime=1) as house:
+        rotation = Rotation(house, tmp_path)
+        before, fetched = session_key(house), rotation.detail().settings_fetched_at
+        deadline = time.time() + 1.0
+        wait_until(lambda: time.time() > deadline, "the key to be old")
+        rotation.agent.signal(signal.SIGUSR1)
+        wait_until(lambda: session_key(house) != before, "another session key")
+        wait_until(lambda: rotation.detail().settings_fetched_at != fetched, "new settings")
+        rotation.check_next_job()
+        job_id = rotation.start_job()
+        rotation.end_job(job_id)
+
+
+def session_key(house: House) -> bytes:
+    """The only session key in the server's database."""
+    with closing(sqlite3.connect(str(house.data / "push-jobs.db"))) as database:
+        ((key,),) = database.execute("SELECT key FROM session_keys")
+    return bytes(key)
