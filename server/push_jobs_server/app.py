@@ -108,7 +108,7 @@ class Server:
             int(settings["zeromq.command_port"]),
             curve_public,
             curve_secret,
-            lambda key: engine.authorise(key, time.time()),
+            lambda key: engine.admission.authorise(key, time.time()),
             int(settings["max_message_size"]),
         )
         self._engine = EngineThread(

@@ -37,6 +37,10 @@ class Source:
         self._count()
         return org in self.orgs
 
+    def clients(self, org: str) -> Optional[List[str]]:
+        """See Identity."""
+        return sorted(self.known)
+
     def principals(self, org: str, name: str) -> List[Principal]:
         """See Identity."""
         self._count()

@@ -200,7 +200,7 @@ def test_a_node_keeps_its_newest_grants() -> None:
 def test_a_node_is_admitted_once_its_grant_is_stored() -> None:
     desk = EngineDesk()
     grant = Grant("K", "acme", "a", START + 10)
-    desk.engine.admit(grant, b"new", desk.answers.append)
+    desk.engine.admission.admit(grant, b"new", desk.answers.append)
     desk.collect()
     assert desk.answers == []
     desk.store()

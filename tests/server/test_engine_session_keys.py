@@ -28,7 +28,9 @@ class KeyDesk(EngineDesk):
     def fetch(self, new: bytes = NEW) -> bytes:
         """What the node gets; ``new`` is what it would be if it is a new one."""
         self.begin()
-        self.engine.admit(Grant("K", "acme", "a", self.now + 9999), new, self.answers.append)
+        self.engine.admission.admit(
+            Grant("K", "acme", "a", self.now + 9999), new, self.answers.append
+        )
         self.collect()
         self.store()
         answer = self.answers[-1]
@@ -71,7 +73,9 @@ def test_a_key_of_unknown_age_counts_from_the_first_look() -> None:
     for seconds, key in ((0.0, OLD), (99.0, OLD), (1.0, b"z" * 32)):
         desk.now += seconds
         desk.begin()
-        desk.engine.admit(Grant("K", "acme", "a", START * 2), b"z" * 32, desk.answers.append)
+        desk.engine.admission.admit(
+            Grant("K", "acme", "a", START * 2), b"z" * 32, desk.answers.append
+        )
         desk.collect()
         desk.store()
         assert desk.answers[-1] == key

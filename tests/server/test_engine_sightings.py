@@ -26,7 +26,7 @@ def of(desk: EngineDesk, node: str = "a") -> NodeDetail:
 def fetch(desk: EngineDesk, node: str = "a", lifetime: float = 7200) -> None:
     desk.begin()
     grant = Grant("K", "acme", node, desk.now + lifetime)
-    desk.engine.admit(grant, b"new", desk.answers.append)
+    desk.engine.admission.admit(grant, b"new", desk.answers.append)
     desk.collect()
 
 
@@ -143,12 +143,12 @@ def test_a_message_of_a_stranger_leaves_no_trace() -> None:
 def test_a_key_whose_grant_has_expired_is_told_of_its_node() -> None:
     desk = EngineDesk()
     fetch(desk, lifetime=10)
-    assert desk.engine.authorise("K", START + 9) == "acme/a"
+    assert desk.engine.admission.authorise("K", START + 9) == "acme/a"
     assert of(desk).refusal is None
-    assert desk.engine.authorise("K", START + 10) is None
+    assert desk.engine.admission.authorise("K", START + 10) is None
     refusal = of(desk).refusal
     assert refusal is not None and refusal.kind == "grant_expired"
-    assert desk.engine.authorise("unknown", START) is None
+    assert desk.engine.admission.authorise("unknown", START) is None
     assert desk.engine.inbox.dropped["not_admitted"] == 2
 
 

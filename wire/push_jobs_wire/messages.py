@@ -4,6 +4,7 @@ The records live in ``server_messages`` and ``node_messages``; signatures, clock
 elsewhere. Sources: pushy-protocol 5, 6.1; the extensions are ours.
 """
 
+from push_jobs_wire.heartbeats import Heartbeat, JobRef, Runnable
 from push_jobs_wire.message_fields import (
     EXTENSIONS,
     MAX_JOB_ID,
@@ -14,8 +15,6 @@ from push_jobs_wire.message_fields import (
 )
 from push_jobs_wire.node_messages import (
     REPLIES,
-    Heartbeat,
-    JobRef,
     NodeMessage,
     Origin,
     Output,
@@ -55,6 +54,7 @@ __all__ = [
     "OutputAck",
     "Reply",
     "Run",
+    "Runnable",
     "ServerHeartbeat",
     "ServerMessage",
     "Unknown",

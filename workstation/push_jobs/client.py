@@ -24,33 +24,24 @@ from typing import Callable, List, Mapping, Optional, Sequence, Type, Union
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from push_jobs.address import parse_server
+from push_jobs.client_nodes import NodeQueries
 from push_jobs.connection import BYTES, Connection, check_ca
 from push_jobs.credentials import parse_key, read_key
 from push_jobs.errors import AmbiguousId, ApiError, PushJobsClientError, UnknownJob, UsageError
 from push_jobs.job_following import JobFollowing
 from push_jobs.job_query import LARGEST_PAGE, JobQuery, Statuses
 from push_jobs.job_request import JobOptions, encode_cancel, encode_job
-from push_jobs.models import Cancellation, Identity, Job, JobSummary, NodeState
+from push_jobs.models import Cancellation, Identity, Job, JobSummary
 from push_jobs.names import FULL_ID, job_id_of, segment, several
-from push_jobs.node_models import NodeDetail
-from push_jobs.node_reading import brief, read_detail, read_details
 from push_jobs.pinning import normalize_fingerprint
-from push_jobs.reading import (
-    read_cancellation,
-    read_identity,
-    read_job,
-    read_node,
-    read_nodes,
-    read_page,
-    read_uri,
-)
+from push_jobs.reading import read_cancellation, read_identity, read_job, read_page, read_uri
 from push_jobs.starting import START_PATIENCE, send_start
 from push_jobs.terminal import escape_line
 
 Key = Union[str, "os.PathLike[str]", bytes, RSAPrivateKey]
 
 
-class Client(JobFollowing):
+class Client(JobFollowing, NodeQueries):
     """A connection to one organization of one server. For one thread; close it in the end.
 
     ``server_url`` is like ``https://HOST:10003/organizations/ORG``. ``key`` is the path of the
@@ -237,44 +228,9 @@ class Client(JobFollowing):
                 raise
             return None
 
-    def nodes(self) -> List[NodeState]:
-        """Return the nodes that are connected now. (pushy-api 4.7)"""
-        return read_nodes(self._connection.get_json("/pushy/node_states"))
-
-    def node(self, name: str) -> NodeState:
-        """Return the state of one node; one that was never seen is offline. (pushy-api 4.7)"""
-        return read_node(self._connection.get_json(f"/pushy/node_states/{segment(name)}"))
-
     def whoami(self) -> Identity:
         """Return who the server takes us for, what we may do, and by which rule."""
         return read_identity(self._connection.get_json("/pushy/v1/whoami"))
-
-    def node_detail(self, name: str) -> NodeDetail:
-        """Return all that the server knows of a node: up, down since when, never seen, and why.
-
-        It is ``brief`` when the server is one that tells no more than ``node`` does.
-
-            >>> client.node_detail("web1").reason   # doctest: +SKIP
-            'no heartbeat for too long'
-        """
-        try:
-            return read_detail(self._connection.get_json(f"/pushy/v1/nodes/{segment(name)}"))
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            return brief(self.node(name))
-
-    def all_nodes(self) -> List[NodeDetail]:
-        """Return all nodes that are registered, also those that are down or were never seen.
-
-        On a server that can't tell them, these are the connected ones, and all are ``brief``.
-        """
-        try:
-            return read_details(self._connection.get_json("/pushy/v1/nodes"))
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            return [brief(state) for state in self.nodes()]
 
     def resolve(self, prefix: str) -> str:
         """Return the full id of the only job whose id begins with ``prefix``.

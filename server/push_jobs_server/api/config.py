@@ -81,7 +81,7 @@ class Config:
             raise unavailable("the database does not take writes now; try again later")
         try:
             secret: bytes = services.engine.ask(
-                lambda engine, answer: engine.admit(grant, os.urandom(32), answer)
+                lambda engine, answer: engine.admission.admit(grant, os.urandom(32), answer)
             )
         except (Busy, StoreError) as error:
             raise unavailable(str(error)) from None

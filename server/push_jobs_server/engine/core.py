@@ -15,6 +15,7 @@ from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, 
 
 from push_jobs_server.audit import job_started
 from push_jobs_server.engine.access import Access
+from push_jobs_server.engine.admission import Admission
 from push_jobs_server.engine.cancels import Cancels
 from push_jobs_server.engine.dialogue import Dialogue
 from push_jobs_server.engine.events import Event, Told, start_event
@@ -29,8 +30,6 @@ from push_jobs_server.records import (
     Audited,
     Change,
     EngineStatus,
-    Grant,
-    GrantStored,
     JobChanged,
     JobCreated,
     JobNode,
@@ -39,7 +38,6 @@ from push_jobs_server.records import (
     NodeView,
     OtherRequest,
     Outcome,
-    SessionKeyStored,
 )
 from push_jobs_wire.messages import Abort, ServerMessage
 from push_jobs_wire.states import OPEN_NODE, JobStatus, NodeInput
@@ -136,7 +134,7 @@ class Engine:
         self.now = self.wall = now
         self.roster = Roster(access, rules.health, rules.rehab_interval)
         self.sightings = Sightings(sighted, now)
-        self._keys_made = dict(keys_made)
+        self.admission = Admission(self, keys_made)
         self.inbox = Inbox(access, rules.max_message_size, rules.max_message_skew, self._drop)
         self.output = OutputIntake(rules.max_output)
         self.jobs: Dict[str, JobMachine] = {}
@@ -217,39 +215,6 @@ class Engine:
             self._create_job(job_id, request, answer)
         elif starting is None and _same_or_refused(self.jobs[first].request, request, answer):
             answer(first)
-
-    def admit(self, grant: Grant, new_key: bytes, answer: Callable[[object], None]) -> None:
-        """Let a node connect; answers with its session key once that and the grant are stored."""
-        node = (grant.org, grant.node)
-        secret = self.access.session_key(node)
-        batch = self.batch(f"{grant.org}/{grant.node}")
-        if secret is None or self._key_is_old(node):
-            secret = new_key
-            self.access.set_session_key(node, secret)
-            batch.changes.append(SessionKeyStored(grant.org, grant.node, secret, self.wall))
-            self._keys_made[node] = self.wall
-        self.access.grant(grant)
-        batch.changes.append(GrantStored(grant))
-        batch.changes.append(self.sightings.fetched(node, self.roster.get(node), self.wall))
-        result = secret
-        batch.after.append(lambda: answer(result))
-        batch.failed.append(answer)
-
-    def _key_is_old(self, node: NodeKey) -> bool:
-        """Whether to replace a session key: never during a job, whose result it may have signed."""
-        age = self.wall - self._keys_made.setdefault(node, self.wall)
-        return age >= self.rules.session_key_lifetime and not self.open_jobs(node)
-
-    def authorise(self, curve_key: str, wall: float) -> Optional[str]:
-        """Who may connect with a CURVE key now, as ``ORG/NODE``; a refusal is noted."""
-        user = self.access.user_id(curve_key, wall)
-        if user is None:
-            owner = self.access.owner(curve_key)
-            self.inbox.dropped["not_admitted"] += 1
-            if owner is not None:
-                detail = "its leave to connect has expired, and it did not fetch its settings again"
-                self.sightings.refused(owner, Refusal("grant_expired", detail, wall))
-        return user
 
     def note(self, sighted: NodeSighted) -> None:
         """Store what is known of a node; nothing waits for it."""

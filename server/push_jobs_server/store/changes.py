@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from sqlalchemy import Table, bindparam, delete, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -155,10 +155,14 @@ class ChangeSet:
             self._late.append(change)
         elif isinstance(change, CancelStored):
             self._cancels.append(change)
-        elif isinstance(change, GrantStored):
-            self._grants[change.grant.curve_key] = change.grant
         elif isinstance(change, Audited):
             self._audit.append(change.entry)
+        else:
+            self._take_session(change)
+
+    def _take_session(self, change: Union[GrantStored, SessionKeyStored, NodeSighted]) -> None:
+        if isinstance(change, GrantStored):
+            self._grants[change.grant.curve_key] = change.grant
         elif isinstance(change, NodeSighted):
             self._sighted[change.org, change.node] = change
         else:
