@@ -311,17 +311,24 @@ class _Handler(BaseHTTPRequestHandler):
         if parts[:2] == ["v1", "jobs"]:
             job = stub.step(parts[2])
             return _json(404, {"error": ["no such job"]}) if job is None else _json(200, job)
-        if parts == ["v1", "whoami"]:
-            return _json(200, stub.identity)
-        if parts[:2] == ["v1", "nodes"] and stub.details is not None:
-            if parts[2:]:
-                return _json(200, stub.details[parts[2]])
-            return _json(200, {"nodes": list(stub.details.values())})
-        if parts[0] == "node_states":
-            return self._nodes(parts[1:])
+        if parts[0] in ("v1", "node_states"):
+            return self._people(parts)
         if re.search("/output/", path):
             return self._output(parts[3], parts[4])
         return _json(404, {"error": ["not found"]})
+
+    def _people(self, parts: List[str]) -> Answer:
+        """Who asks, and nodes; a server without details of nodes has no address for them."""
+        stub = self.server.stub
+        if parts == ["v1", "whoami"]:
+            return _json(200, stub.identity)
+        if parts[0] == "node_states":
+            return self._nodes(parts[1:])
+        if parts[1] != "nodes" or stub.details is None:
+            return _json(404, {"error": ["not found"]})
+        if parts[2:]:
+            return _json(200, stub.details[parts[2]])
+        return _json(200, {"nodes": list(stub.details.values())})
 
     def _page(self) -> Answer:
         """The jobs by id and limit; other filters are for the real server to apply."""

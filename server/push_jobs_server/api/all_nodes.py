@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
-from push_jobs_server.api.gate import READ, SignedRequest, authorize
+from push_jobs_server.api.gate import SignedRequest
 from push_jobs_server.api.node_document import node_detail, node_summary
+from push_jobs_server.api.rights import READ, authorize
 from push_jobs_server.api.services import Services, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.engine import node_details
