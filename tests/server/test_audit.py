@@ -169,7 +169,7 @@ def test_a_flood_leaves_few_rows_and_a_true_count(desk: Desk) -> None:
 
 def test_names_and_paths_of_strangers_are_stored_harmlessly(store_url: str) -> None:
     with open_desk(store_url) as desk:
-        target = "/organizations/" + "%00%C3%A4" * 5000 + "/pushy/jobs"
+        target = "/organizations/" + "%01%C3%A4" * 5000 + "/pushy/jobs"
         headers = {"X-Ops-UserId": "a\udcffb\0" + "c" * 60_000, "X-Ops-Sign": "version=9"}
         assert desk.call("GET", target, None, headers=headers).status == 400
         (entry,) = trail(desk)

@@ -22,6 +22,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from stub_certificates import pem_of, tls_context, user_key, write_private
+from stub_jobs import NOT_STARTED, new_job
 
 from push_jobs_wire import chef_auth
 
@@ -31,16 +32,6 @@ Frame = Tuple[str, Mapping[str, Record]]
 
 Feed = List[Union[bytes, threading.Event]]
 """What one reader of a feed is sent, and what is waited for in between."""
-
-NOT_STARTED: Record = {
-    "status": "new",
-    "exit_code": None,
-    "signal": None,
-    "reason": None,
-    "started_at": None,
-    "ended_at": None,
-    "late": None,
-}
 
 
 def ran(exit_code: int = 0, seconds: int = 2, **more: object) -> Record:
@@ -145,7 +136,7 @@ class PushyStub:
         job_id = self._ids.pop(0) if self._ids else uuid.uuid4().hex
         names = body["nodes"]
         self._frames[job_id] = list(self.plays.get(body["command"], [_all_succeed(names)]))
-        self.jobs.append(_new_job(job_id, body))
+        self.jobs.append(new_job(job_id, body))
         return job_id
 
     def step(self, job_id: str) -> Optional[Record]:
@@ -386,25 +377,3 @@ def _json(status: int, value: object) -> Answer:
 
 def _all_succeed(names: List[str]) -> Frame:
     return "complete", {name: ran(0) for name in names}
-
-
-def _new_job(job_id: str, body: Record) -> Record:
-    return {
-        "id": job_id,
-        "command": body["command"],
-        "status": "voting",
-        "requestor": "alice",
-        "requestor_kind": "user",
-        "quorum": body.get("quorum", len(body["nodes"])),
-        "run_timeout": body.get("run_timeout", 3600),
-        "capture": body.get("capture_output", False),
-        "created_at": "2024-05-14T09:26:53Z",
-        "updated_at": "2024-05-14T09:26:55.250000Z",
-        "voting_deadline": "2024-05-14T09:27:53Z",
-        "run_deadline": None,
-        "user": body.get("user"),
-        "dir": body.get("dir"),
-        "env": body.get("env"),
-        "file_specified": "file" in body,
-        "nodes": [{"name": name, **NOT_STARTED} for name in sorted(body["nodes"])],
-    }
