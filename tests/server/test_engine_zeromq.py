@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from typing import Any, Deque, Dict, Iterator, List, Sequence, Tuple
@@ -10,59 +9,16 @@ from typing import Any, Deque, Dict, Iterator, List, Sequence, Tuple
 import pytest
 import zmq
 from engine_desk import KEYS
-from engine_run import KEY, PATIENCE, finish, frames, run_a_job, thread_of, until
+from engine_run import KEY, finish, frames, run_a_job, thread_of, until
+from engine_sockets import LARGEST, Node, open_transport
 
 from push_jobs_server.engine.access import Access
 from push_jobs_server.records import Grant
 from push_jobs_server.transports.zeromq import TransportError, ZeroMQTransport
 from push_jobs_wire.messages import Heartbeat
 
-LARGEST = 65536
 CUT_OFF = 2**20
 """Bytes of a frame past which the connection itself ends, for messages of up to ``LARGEST``."""
-
-
-def open_transport(access: Access) -> Tuple[ZeroMQTransport, bytes]:
-    """The server's sockets on free ports, and its CURVE key."""
-    public, secret = zmq.curve_keypair()
-    transport = ZeroMQTransport(
-        "127.0.0.1",
-        0,
-        0,
-        public.decode(),
-        secret.decode(),
-        lambda key: access.user_id(key, time.time()),
-        LARGEST,
-    )
-    return transport, public
-
-
-class Node:
-    """A node's end of a command connection."""
-
-    def __init__(self, socket: "zmq.Socket[bytes]", events: "zmq.Socket[bytes]") -> None:
-        self.socket = socket
-        self._events = events
-
-    def send(self, parts: Sequence[bytes]) -> None:
-        """Send the frames of one message."""
-        self.socket.send_multipart(parts)
-
-    def read(self) -> str:
-        """The type of the next message."""
-        assert self.socket.poll(int(PATIENCE * 1000)), "the server is silent"
-        return str(json.loads(self.socket.recv_multipart()[1])["type"])
-
-    def wait_for_event(self) -> None:
-        """Wait for one of the events that were asked for."""
-        assert self._events.poll(int(PATIENCE * 1000)), "nothing happened to the connection"
-        self._events.recv_multipart()
-
-    def close(self) -> None:
-        """Hang up. Without this the sockets' context never ends."""
-        self.socket.disable_monitor()
-        self._events.close(linger=0)
-        self.socket.close(linger=0)
 
 
 class Scene:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, Hashable, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Hashable, Optional, Sequence, Tuple, Union
 
 from engine_desk import KEYS, request
 
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.core import Engine, EngineRules
-from push_jobs_server.engine.thread import EngineThread
+from push_jobs_server.engine.thread import EngineThread, Listener
 from push_jobs_server.feeds.hub import FeedRules
 from push_jobs_server.feeds.readers import Feeds
-from push_jobs_server.records import Change
+from push_jobs_server.records import Change, JobRecord
 from push_jobs_server.transports.base import Transport
 from push_jobs_wire.framing import format_timestamp, seal_hmac
 from push_jobs_wire.messages import Heartbeat, JobRef, Origin, Reply, encode_node
@@ -50,11 +50,18 @@ def frames(
     return seal_hmac(key, body), body
 
 
-def thread_of(transport: Transport, access: Access, log: Log = _ignore) -> EngineThread:
+def thread_of(
+    transport: Transport,
+    access: Access,
+    log: Log = _ignore,
+    rules: EngineRules = EngineRules(),
+    unfinished: Sequence[JobRecord] = (),
+    listener: Optional[Listener] = None,
+) -> EngineThread:
     """A started thread whose engine has incarnation ``run-1``; end it with ``finish``."""
-    engine = Engine(EngineRules(), "run-1", access, (), time.time(), log)
+    engine = Engine(rules, "run-1", access, unfinished, time.time(), log)
     writer = InstantWriter()
-    feeds = Feeds(FeedRules(), 1)
+    feeds = listener or Feeds(FeedRules(), 1)
     thread = EngineThread(engine, transport, writer, lambda body: b"header", 10.0, feeds)
     writer.report = thread.stored
     thread.start()

@@ -366,10 +366,13 @@ class Engine:
 
         return tell
 
+    def jobs_with(self, key: NodeKey) -> List[JobMachine]:
+        """The jobs in memory in which this node has or had a part."""
+        return [self.jobs[job_id] for job_id in self._jobs_of.get(key, ())]
+
     def open_jobs(self, key: NodeKey) -> List[JobMachine]:
         """The jobs in which this node still has a part to play."""
-        jobs = (self.jobs[job_id] for job_id in self._jobs_of.get(key, ()))
-        return [job for job in jobs if not job.nodes[key[1]].final]
+        return [job for job in self.jobs_with(key) if not job.nodes[key[1]].final]
 
     def _give_up_missing(self) -> None:
         """The nodes of restored jobs that did not come back have crashed or are unavailable."""

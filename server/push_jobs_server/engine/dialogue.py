@@ -65,7 +65,9 @@ class Dialogue:
         """The node is down: its session ends and its jobs hear of it."""
         self._leave(session, why)
         self._engine.log("node down", {"node": "/".join(session.key), "reason": why})
-        self._all_down(session, why)
+        # Also where its part is over: the status stays, and feeds tell it (pushy-api 5.3).
+        for job in self._engine.jobs_with(session.key):
+            self._tell(job, session, Report(NodeInput.DOWN, Outcome(reason=why)))
 
     def _leave(self, session: NodeSession, why: str) -> None:
         engine = self._engine
@@ -78,10 +80,6 @@ class Dialogue:
         if noted is not None:
             engine.note(noted)
         return engine.roster.add(accepted.key, address, accepted.origin.incarnation_id, engine.now)
-
-    def _all_down(self, session: NodeSession, why: str) -> None:
-        for job in self._engine.open_jobs(session.key):
-            self._tell(job, session, Report(NodeInput.DOWN, Outcome(reason=why)))
 
     def _tell(self, job: JobMachine, session: NodeSession, report: Report) -> None:
         job.hear(session.key[1], report, self._engine.now)
