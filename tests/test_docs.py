@@ -11,7 +11,13 @@ from typing import List
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-GENERATED = ("commands.md", "old-settings.md", "settings-agent.md", "settings-server.md")
+GENERATED = (
+    "commands.md",
+    "compatibility.md",
+    "old-settings.md",
+    "settings-agent.md",
+    "settings-server.md",
+)
 WRITTEN = (
     "README.md",
     "CONTRIBUTING.md",

@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that are made from the code: settings tables and help texts.
+"""Writes the pages of docs/ that are made from the code: settings, help texts, proofs by tests.
 
 The pages are never written by hand, so they cannot say anything that the programs do not.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import click
+import compatibility
 
 from push_jobs import cli as workstation
 from push_jobs_agent.config import TABLE as AGENT_TABLE
@@ -64,6 +65,7 @@ def pages() -> Dict[str, str]:
             old_settings.reference(),
         ),
         "commands.md": _commands(),
+        "compatibility.md": _compatibility(),
     }
 
 
@@ -95,6 +97,16 @@ def _names(names: Sequence[str]) -> str:
 
 def _settings(title: str, text: str, table: str) -> str:
     return f"{NOTE}\n# {title}\n\n{text}\n\n{table.strip()}\n"
+
+
+def _compatibility() -> str:
+    intro = (
+        "Existing Pushy agents, servers and tools go on working with ours. These are the points "
+        "that are easy to miss, each with the tests that prove it. Rows are in "
+        "`docs/compatibility.yml`; tests name them with the marker `proves`."
+    )
+    tables = compatibility.tables(*compatibility.read())
+    return f"{NOTE}\n# Compatibility, and what proves it\n\n{intro}\n\n{tables}"
 
 
 def _commands() -> str:

@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Dict, Iterator
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from raw_server import RawServer, key_of
@@ -44,6 +44,7 @@ def failure(request: Request) -> FetchError:
     return caught.value
 
 
+@pytest.mark.proves("P-8b", "P-8c")
 def test_settings_are_fetched_verified_and_complete(server: RawServer, request_: Request) -> None:
     found = fetch(request_)
     numbers = key_of("server").public_key().public_numbers()
@@ -54,6 +55,7 @@ def test_settings_are_fetched_verified_and_complete(server: RawServer, request_:
     assert found.max_body_size == 65536 and found.extensions == 1
     assert str(found.session_key) not in repr(found)
     [target] = server.gets
+    assert f"?ccpk={quote(CURVE, safe='')}&" in target
     assert urlsplit(target).path == "/organizations/acme/pushy/config/web1"
     assert parse_qs(urlsplit(target).query) == {"ccpk": [CURVE], "version": ["2.0"]}
 

@@ -297,6 +297,7 @@ def test_a_server_that_offers_no_encryption_is_not_used_unless_allowed(
     assert "allow_unencrypted" in line["reason"]
 
 
+@pytest.mark.proves("P-9c")
 def test_a_key_that_is_refused_leads_to_new_settings(server: RawServer, start: Start) -> None:
     server.admitting = False
     start(wait=False)
@@ -305,6 +306,7 @@ def test_a_key_that_is_refused_leads_to_new_settings(server: RawServer, start: S
     server.expect("heartbeat")
 
 
+@pytest.mark.proves("P-14a")
 def test_a_restarted_server_is_followed_and_the_job_goes_on(
     server: RawServer, start: Start
 ) -> None:
@@ -329,6 +331,7 @@ def test_usr1_fetches_settings(server: RawServer, start: Start) -> None:
     run(server, "true")
 
 
+@pytest.mark.proves("P-12b")
 def test_an_old_server_gets_each_outcome_once(server: RawServer, start: Start) -> None:
     server.extensions = 0
     agent = start()

@@ -16,7 +16,16 @@ from agent_process import AgentProcess
 from raw_server import RawServer, key_of
 
 from push_jobs_wire import framing
-from push_jobs_wire.messages import Abort, Ack, Commit, Confirm, OutputAck, Run, ServerMessage
+from push_jobs_wire.messages import (
+    Abort,
+    Ack,
+    Commit,
+    Confirm,
+    OutputAck,
+    Run,
+    ServerMessage,
+    encode_server,
+)
 from push_jobs_wire.states import AGENT_TRANSITIONS, AgentInput, AgentState
 
 pytestmark = pytest.mark.e2e
@@ -172,6 +181,7 @@ def name_of(row: Row) -> str:
     return f"{row[0]} while {row[1].value}"
 
 
+@pytest.mark.proves("P-12a", "T-5")
 @pytest.mark.parametrize("row", [*MOVES.values(), *STAYS], ids=name_of)
 def test_a_message_in_a_state(scene: Scene, row: Row) -> None:
     what, state, expected, target = row
@@ -185,6 +195,7 @@ def test_a_message_in_a_state(scene: Scene, row: Row) -> None:
     assert scene.state() == (target, None if target is IDLE else scene.job)
 
 
+@pytest.mark.proves("P-13a", "T-5")
 @pytest.mark.parametrize("state", AgentState)
 def test_what_asks_for_nothing_is_not_answered(scene: Scene, state: AgentState) -> None:
     scene.lead(state)
@@ -194,6 +205,21 @@ def test_what_asks_for_nothing_is_not_answered(scene: Scene, state: AgentState) 
     assert scene.state() == (state, None if state is IDLE else scene.job)
 
 
+@pytest.mark.proves("P-13b")
+def test_unknown_fields_change_nothing(scene: Scene) -> None:
+    scene.lead(IDLE)
+    steps: Dict[str, ServerMessage] = {
+        "ack_commit": Commit(scene.job, "waits"),
+        "ack_run": Run(scene.job),
+    }
+    for answer, message in steps.items():
+        fields = json.loads(encode_server(message, 1, framing.format_timestamp(time.time())))
+        body = json.dumps({**fields, "news": [{"from": "the future"}], "node": 7}).encode()
+        scene.server.say_raw(framing.seal_hmac(scene.server.session_key, body), body)
+        scene.server.expect(answer, job_id=scene.job)
+
+
+@pytest.mark.proves("P-12b", "T-5")
 def test_a_job_that_ends_by_itself_frees_the_agent(scene: Scene) -> None:
     scene.lead(RUNNING)
     scene.finish()
@@ -202,6 +228,7 @@ def test_a_job_that_ends_by_itself_frees_the_agent(scene: Scene) -> None:
     assert scene.state() == (IDLE, None)
 
 
+@pytest.mark.proves("T-5")
 def test_a_start_that_fails_frees_the_agent(scene: Scene) -> None:
     away, job = scene.agent.folder / "away", uuid4().hex
     away.mkdir()

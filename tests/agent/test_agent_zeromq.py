@@ -60,6 +60,7 @@ def connect(server: RawServer, transport: ZeroMQTransport) -> None:
     wait_for(server, transport, kind(Kind.CONNECTED))
 
 
+@pytest.mark.proves("P-9a", "P-13d")
 def test_frames_travel_both_ways_and_heartbeats_come(
     server: RawServer, transport: ZeroMQTransport
 ) -> None:
@@ -108,6 +109,7 @@ def test_a_lost_connection_is_told_and_comes_back_by_itself(
     server.until(lambda: bool(server.bad), "a message that is no good")
 
 
+@pytest.mark.proves("P-9b")
 def test_no_more_than_a_few_messages_wait_for_a_server_that_is_away(
     server: RawServer, transport: ZeroMQTransport
 ) -> None:

@@ -51,6 +51,7 @@ def test_a_job_goes_from_vote_to_outcome() -> None:
     assert desk.state() is AgentState.IDLE
 
 
+@pytest.mark.proves("P-11")
 def test_every_message_says_who_speaks_and_carries_a_job_id() -> None:
     desk = running_desk()
     desk.ended()
@@ -179,6 +180,7 @@ def test_a_start_that_fails_is_a_nack_with_the_reason() -> None:
     assert desk.state() is AgentState.IDLE
 
 
+@pytest.mark.proves("P-12b")
 def test_the_run_is_acknowledged_before_the_outcome_even_if_the_job_was_faster() -> None:
     desk = ready_desk()
     desk.server.say(commit())

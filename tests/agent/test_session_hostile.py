@@ -152,6 +152,7 @@ def test_signed_bodies_that_are_no_object_are_refused(body: bytes) -> None:
     assert_untouched(desk, "command")
 
 
+@pytest.mark.proves("P-13a")
 @pytest.mark.parametrize("kind", ["output", None, 5, "", "heartbeat", ["run"], "x" * 5000])
 def test_unknown_types_are_ignored(kind: Any) -> None:
     desk = ready_desk()
@@ -230,6 +231,7 @@ def silent_for(desk: Desk) -> float:
     return desk.now.steady - start
 
 
+@pytest.mark.proves("P-13c")
 def test_heartbeats_that_are_not_the_servers_do_not_keep_it_alive() -> None:
     desk = ready_desk()
     body = desk.server.body(ServerHeartbeat("push01", "server-1"))

@@ -22,6 +22,7 @@ def starting_desk(*jobs: str, extensions: int = 1) -> Desk:
     return desk
 
 
+@pytest.mark.proves("P-8a")
 def test_settings_are_fetched_first_and_once() -> None:
     desk = Desk()
     desk.found()
@@ -131,6 +132,7 @@ def test_heartbeats_do_not_drift() -> None:
     assert len(desk.server.heartbeats()) == 10
 
 
+@pytest.mark.proves("P-14c")
 def test_a_silent_server_goes_offline_and_new_settings_are_fetched() -> None:
     desk = ready_desk()
     desk.fetches.clear()
@@ -168,6 +170,7 @@ def test_an_offline_server_still_gets_replies() -> None:
     assert len(desk.server.replies()) == 1
 
 
+@pytest.mark.proves("P-14c")
 def test_a_server_that_says_nothing_after_connecting_is_asked_for_new_settings() -> None:
     desk = starting_desk()
     desk.transport.peer.accept()
@@ -209,6 +212,7 @@ def test_without_encryption_silence_after_connecting_means_nothing() -> None:
     assert desk.fetches == ["start"]
 
 
+@pytest.mark.proves("P-8a", "P-9c")
 def test_a_refused_connection_needs_new_settings_and_a_new_socket() -> None:
     desk = ready_desk()
     for _ in range(5):
@@ -246,6 +250,7 @@ def test_a_failed_fetch_leaves_the_connection_alone() -> None:
     assert len(desk.transport.peer.opened) == 1
 
 
+@pytest.mark.proves("P-14b")
 @pytest.mark.parametrize(("chance", "seconds"), [(0.0, 200.0), (1.0, 180.0)])
 def test_settings_are_fetched_again_before_their_life_ends(chance: float, seconds: float) -> None:
     desk = Desk()
@@ -258,6 +263,7 @@ def test_settings_are_fetched_again_before_their_life_ends(chance: float, second
     assert desk.fetches == ["start", "lifetime"]
 
 
+@pytest.mark.proves("P-14a")
 def test_a_new_incarnation_is_followed_within_one_interval() -> None:
     desk = ready_desk()
     desk.chance = 0.9

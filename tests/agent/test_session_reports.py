@@ -166,6 +166,7 @@ def test_many_outcomes_are_sent_one_after_the_other() -> None:
 # Output
 
 
+@pytest.mark.proves("P-12c")
 def test_an_old_server_gets_output_only_when_it_was_asked_for() -> None:
     for capture in (False, True):
         desk = running_desk(capture=capture, extensions=0)
@@ -175,6 +176,7 @@ def test_an_old_server_gets_output_only_when_it_was_asked_for() -> None:
         assert (outcome.stdout, outcome.stderr) == (("hello\n", "") if capture else (None, None))
 
 
+@pytest.mark.proves("P-12c")
 def test_output_that_cannot_be_read_does_not_hold_the_outcome_up() -> None:
     desk = running_desk(capture=True, extensions=0)
     desk.ended(capture=True)
@@ -191,6 +193,7 @@ def test_an_old_server_gets_no_output_of_an_aborted_job() -> None:
     assert outcome == Reply(NodeInput.ABORTED, JobRef(JOB))
 
 
+@pytest.mark.proves("P-10c")
 @pytest.mark.parametrize("server_limit", [65536, 8192, 4096])
 def test_a_message_fits_both_limits_and_keeps_head_and_tail(server_limit: int) -> None:
     desk = running_desk(capture=True, max_body_size=server_limit, extensions=0)

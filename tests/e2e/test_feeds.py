@@ -72,6 +72,7 @@ def gists(events: List[FeedEvent]) -> List[str]:
     return [event.gist for event in events]
 
 
+@pytest.mark.proves("A-17b", "A-17c", "A-18b")
 def test_a_job_from_its_first_event_to_its_last(house: House) -> None:
     words = ["hello", "web1", "--capture", "--env", "A=ä", "--dir", "/", "--timeout", "9"]
     job_id = house.start_job(*words)
@@ -102,6 +103,7 @@ def test_a_job_from_its_first_event_to_its_last(house: House) -> None:
     ]
 
 
+@pytest.mark.proves("A-18a")
 def test_events_arrive_when_they_happen(house: House) -> None:
     job_id = house.start_job("wait", "web1")
     with FeedReader(house, f"{FEED}/{job_id}") as feed:
@@ -131,6 +133,7 @@ def test_reading_on_after_the_last_id_loses_and_repeats_nothing(house: House) ->
         assert feed.rest() == events
 
 
+@pytest.mark.proves("A-17a")
 def test_a_while_after_its_end_a_job_has_a_summary(house: House) -> None:
     job_id = house.start_job("hello", "web1")
     house.wait_job(job_id)
@@ -174,6 +177,7 @@ def test_an_organization_sees_starts_and_ends_of_all_jobs(house: House) -> None:
     assert first.data["timestamp"] < others[0].data["timestamp"]
 
 
+@pytest.mark.proves("A-16b")
 def test_who_may_not_read_and_what_is_not_there(house: House) -> None:
     job_id = house.start_job("hello", "web1")
     house.wait_job(job_id)
@@ -202,6 +206,7 @@ def test_who_may_not_read_and_what_is_not_there(house: House) -> None:
     assert found == refused
 
 
+@pytest.mark.proves("A-16a")
 @pytest.mark.parametrize(
     "accept, status",
     [

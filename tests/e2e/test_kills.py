@@ -93,6 +93,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         yield Scene(house, tmp_path)
 
 
+@pytest.mark.proves("T-6")
 def test_the_server_is_killed_during_a_job(scene: Scene) -> None:
     job_id = scene.start_job()
     scene.house.kill_server()

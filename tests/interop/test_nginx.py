@@ -135,6 +135,7 @@ def test_our_client_and_agent_work_through_it(place: Place) -> None:
         assert client.node("web1").available
 
 
+@pytest.mark.proves("A-5a")
 def test_paths_stay_as_they_were_signed(place: Place) -> None:
     for path in (
         f"//organizations///{ORG}//pushy/jobs/",
@@ -145,6 +146,7 @@ def test_paths_stay_as_they_were_signed(place: Place) -> None:
         assert answer.status == 200, (path, answer)
 
 
+@pytest.mark.proves("A-20a")
 def test_addresses_in_answers_are_those_of_the_outside(place: Place) -> None:
     uri = place.start_job()
     start = f"{place.nginx.url}{JOBS}/"
@@ -159,6 +161,7 @@ def test_a_client_cannot_choose_the_addresses_in_answers(place: Place) -> None:
     assert uri.startswith(f"{place.nginx.url}{JOBS}/")
 
 
+@pytest.mark.proves("A-14a")
 @pytest.mark.parametrize("size", [LIMIT + 1, 5 * LIMIT])
 def test_bodies_that_are_too_large_get_the_same_answer_in_json(place: Place, size: int) -> None:
     answer = place.ask("POST", JOBS, b" " * size)

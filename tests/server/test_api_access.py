@@ -28,6 +28,7 @@ def test_signed_get_and_post(desk: Desk, version: str) -> None:
     assert desk.post(JOB, version=version).status == 201
 
 
+@pytest.mark.proves("A-2b")
 @pytest.mark.parametrize("path", ["/", "/_status", PUSHY, PUSHY + "/config", PUSHY + "/config/"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE"])
 def test_unknown_path_is_404_for_anybody(desk: Desk, path: str, method: str) -> None:
@@ -35,6 +36,7 @@ def test_unknown_path_is_404_for_anybody(desk: Desk, path: str, method: str) -> 
     assert desk.call(method, path, None).error
 
 
+@pytest.mark.proves("A-2a")
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"])
 def test_wrong_method_is_405_for_anybody(desk: Desk, method: str) -> None:
     pages = ((JOBS + "/", "POST, GET"), (STATES, "GET"), ("/pushy/_status", "GET"))
@@ -72,6 +74,7 @@ BEFORE_LOOKUP: List[Tuple[Dict[str, Any], int, str]] = [
 ]
 
 
+@pytest.mark.proves("A-3a", "A-3b", "A-4")
 @pytest.mark.parametrize("headers, status, text", BEFORE_LOOKUP)
 def test_headers_before_lookup(desk: Desk, headers: Any, status: int, text: str) -> None:
     reply = desk.get(STATES, headers=headers)
@@ -79,6 +82,7 @@ def test_headers_before_lookup(desk: Desk, headers: Any, status: int, text: str)
     assert "www-authenticate" not in reply.headers
 
 
+@pytest.mark.proves("A-3b")
 @pytest.mark.parametrize("age", [-910, 905])
 def test_skewed_clock(desk: Desk, age: float) -> None:
     reply = desk.get(STATES, age=age)
@@ -120,6 +124,7 @@ def test_without_groups_all_read_and_admins_write(desk: Desk) -> None:
         assert (reply.status, reply.error) == (403, no_access(name))
 
 
+@pytest.mark.proves("A-8a", "A-8b")
 def test_groups_are_independent_nested_and_read_anew(desk: Desk) -> None:
     identity = desk.identity
     for group in ("pushy_job_readers", "pushy_job_writers", "inner"):
@@ -178,6 +183,7 @@ def test_order_of_checks(
     assert desk.call(method, target, **options).status == status
 
 
+@pytest.mark.proves("A-14a")
 def test_size_error_is_a_plain_string(desk: Desk) -> None:
     reply = desk.post(b" " * 1_000_001)
     assert (reply.status, reply.error) == (413, "JSON must be no more than 1000000 bytes.")
@@ -198,6 +204,7 @@ def test_accept(desk: Desk, accept: str, status: int) -> None:
     assert desk.get(STATES, headers={"Accept": accept}).status == status
 
 
+@pytest.mark.proves("A-11c", "A-19")
 def test_any_node_has_a_state(desk: Desk) -> None:
     found = desk.get(STATES + "/never%20seen").json
     assert found == {

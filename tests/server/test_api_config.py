@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from typing import Any, Iterator
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ def desk(sqlite_store_url: str) -> Iterator[Desk]:
         yield made
 
 
+@pytest.mark.proves("A-10")
 @pytest.mark.parametrize(
     "query, status, text",
     [
@@ -35,6 +37,7 @@ def test_bad_curve_key(desk: Desk, query: str, status: int, text: str) -> None:
     assert "www-authenticate" not in reply.headers
 
 
+@pytest.mark.proves("P-1b", "P-6")
 def test_session_key_stays_and_grant_counts(desk: Desk) -> None:
     secrets = []
     for path in (CONFIG, PUSHY + "/connect/web01"):
@@ -45,8 +48,10 @@ def test_session_key_stays_and_grant_counts(desk: Desk) -> None:
     assert len(secrets[0]) == 32
     assert secrets[0] == secrets[1]
     assert desk.access.user_id(CURVE_KEY, 0.0) == "acme/web01"
+    assert desk.access.user_id(CURVE_KEY, time.time() + 7000) == "acme/web01"
 
 
+@pytest.mark.proves("A-9a")
 def test_client_gets_only_its_own_node(desk: Desk) -> None:
     reply = desk.get(PUSHY + "/config/web02" + GOOD, "web01")
     assert (reply.status, reply.error) == (403, ["Client and node name must match"])
@@ -60,6 +65,7 @@ def types(document: Any) -> Any:
     return type(document)
 
 
+@pytest.mark.proves("P-1a")
 def test_the_settings_have_exactly_these_keys(desk: Desk) -> None:
     found = desk.get(CONFIG + GOOD, "web01").json
     assert types(found) == {
@@ -91,6 +97,7 @@ def test_the_settings_have_exactly_these_keys(desk: Desk) -> None:
     assert found["encoded_session_key"]["method"] == "hmac_sha256"
 
 
+@pytest.mark.proves("A-9b")
 def test_users_get_any_node_if_they_may_read(desk: Desk) -> None:
     anything = PUSHY + "/config/never-seen" + GOOD
     assert desk.get(anything, "bob").json["node"] == "never-seen"

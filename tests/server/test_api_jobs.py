@@ -69,6 +69,7 @@ BAD += [
 ]
 
 
+@pytest.mark.proves("A-14b")
 @pytest.mark.parametrize("key, value, text", BAD, ids=map(str, range(len(BAD))))
 def test_wrong_value(desk: Desk, key: str, value: Any, text: str) -> None:
     reply = desk.post({**JOB, key: value})
@@ -124,11 +125,13 @@ def test_no_body_is_a_server_error(desk: Desk, body: Any) -> None:
     assert desk.post(body).status in (201, 400)
 
 
+@pytest.mark.proves("A-14b")
 @pytest.mark.parametrize("file", ["raw:", "base64:", "base64:YW\n Jj", "raw:" + "x" * 100_000])
 def test_good_file(desk: Desk, file: str) -> None:
     assert desk.post({**JOB, "file": file}).status == 201
 
 
+@pytest.mark.proves("A-11a", "A-20b")
 def test_answer_is_the_url(desk: Desk) -> None:
     reply = desk.post({**JOB, "quorum": 1.0, "run_timeout": 0})
     (stored,) = desk.store.jobs("acme")
@@ -142,6 +145,7 @@ def test_answer_is_the_url(desk: Desk) -> None:
 FORWARDED = {"X-Forwarded-Proto": "http", "X-Forwarded-Host": "front.test:80, x"}
 
 
+@pytest.mark.proves("A-20a")
 def test_forwarded_headers_of_a_trusted_proxy(desk: Desk) -> None:
     reply = desk.post(JOB, headers=FORWARDED)
     assert reply.json["uri"].startswith("http://front.test/organizations/")
@@ -172,6 +176,7 @@ def test_wrong_content_type(desk: Desk) -> None:
     assert desk.post(JOB, headers=typed).status == 201
 
 
+@pytest.mark.proves("A-11b", "A-12a", "A-12b")
 def test_job_documents(desk: Desk) -> None:
     options = {"user": "u", "dir": "/", "env": {}, "file": "raw:x", "capture_output": True}
     plain = desk.post(JOB).json["uri"][-32:]
@@ -195,6 +200,7 @@ def test_job_documents(desk: Desk) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.proves("A-15b")
 def test_output_and_other_organizations(desk: Desk) -> None:
     number = job_id(7)
     ended = NodeChanged(number, "web01", NodeStatus.SUCCEEDED)

@@ -48,6 +48,7 @@ def test_members_read_and_admins_start_jobs(desk: Desk) -> None:
     assert desk.post(JOB, "alice").status == 201
 
 
+@pytest.mark.proves("A-8a", "A-8b")
 def test_groups_of_the_chef_server_decide_when_there_are_some(desk: Desk, stub: ChefStub) -> None:
     stub.group(ORG, "pushy_job_readers", groups=("team",))
     stub.group(ORG, "pushy_job_writers", groups=("team",))
@@ -64,8 +65,10 @@ def test_a_node_gets_its_settings_with_its_own_key(desk: Desk) -> None:
     assert desk.get(CONFIG, "web", key="stranger").status == 401
 
 
+@pytest.mark.proves("A-7")
 def test_who_is_unknown_or_not_in_the_organization(desk: Desk, stub: ChefStub) -> None:
     stub.principals(ORG, "carol", ("user", "carol", False))
+    stub.group(ORG, "pushy_job_readers", users=("carol",), clients=("dave-node", "dave"))
     stub.principals(ORG, "dave", ("user", "dave", False), ("client", "dave-node", True))
     other = STATES.replace("acme", "other")
     assert desk.get(other).error == ["organization 'other' does not exist."]

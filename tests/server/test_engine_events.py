@@ -24,6 +24,7 @@ def seen(desk: EngineDesk, node: str = "a") -> List[str]:
     return gists
 
 
+@pytest.mark.proves("A-17c")
 @pytest.mark.parametrize(
     "replies, events",
     [
@@ -73,6 +74,7 @@ def test_one_node(replies: List[NodeInput], events: List[str]) -> None:
     assert seen(desk) == ["start", *full]
 
 
+@pytest.mark.proves("A-17c")
 @pytest.mark.parametrize(
     "replies, events",
     [
@@ -93,6 +95,7 @@ def test_one_node_while_the_other_votes(replies: List[NodeInput], events: List[s
     assert seen(desk) == ["start", *events]
 
 
+@pytest.mark.proves("A-17c")
 @pytest.mark.parametrize(
     "reply, events",
     [
@@ -114,6 +117,7 @@ def test_a_node_that_was_done_speaks_again_while_the_other_runs(
     assert seen(desk) == events
 
 
+@pytest.mark.proves("A-17c")
 def test_a_node_that_goes_down() -> None:
     desk = EngineDesk()
     desk.old_agents("a", "b")
@@ -128,12 +132,14 @@ def test_a_node_that_goes_down() -> None:
     assert seen(desk, "b")[-3:] == ["quorum_vote down", "rehab", "job_complete quorum_failed"]
 
 
+@pytest.mark.proves("A-17c")
 def test_an_unknown_node() -> None:
     desk = EngineDesk()
     desk.start(nodes=("a",))
     assert seen(desk) == ["start", "quorum_vote down", "rehab", "job_complete quorum_failed"]
 
 
+@pytest.mark.proves("A-17c")
 def test_the_voting_timeout_tells_no_rehab() -> None:
     desk = EngineDesk()
     desk.old_agents("a")
@@ -144,6 +150,7 @@ def test_the_voting_timeout_tells_no_rehab() -> None:
     assert seen(desk) == ["start", "quorum_vote voting_timeout", "job_complete quorum_failed"]
 
 
+@pytest.mark.proves("A-17c")
 def test_the_run_timeout_tells_nothing_of_nodes() -> None:
     desk = EngineDesk()
     desk.old_agents("a")

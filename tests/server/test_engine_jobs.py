@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from engine_desk import EngineDesk
 
 from push_jobs_server.records import JobCreated, NodeChanged, OtherRequest, OutputStored
@@ -93,6 +94,7 @@ def test_silence_ends_with_the_voting_timeout() -> None:
     assert "abort" in desk.types("b")
 
 
+@pytest.mark.proves("P-7b")
 def test_the_run_timeout_aborts_the_node() -> None:
     desk = EngineDesk()
     desk.old_agents("a")
@@ -125,6 +127,7 @@ def test_an_unknown_node_is_down_at_once() -> None:
     assert desk.job() == ("quorum_failed", {"nobody": "unavailable"})
 
 
+@pytest.mark.proves("A-21")
 def test_quorum_zero_without_a_node_is_complete() -> None:
     desk = EngineDesk()
     desk.start(nodes=("nobody",), quorum=0)

@@ -43,6 +43,7 @@ TOLD = {(SessionInput.REHAB, IDLE): ["abort"]}
 """What the node hears of it; in rehab it was told before, and is not told anew."""
 
 
+@pytest.mark.proves("P-4b", "T-3")
 @pytest.mark.parametrize("state", SessionState)
 @pytest.mark.parametrize("what", SessionInput)
 def test_an_input_of_a_session(stage: Stage, what: SessionInput, state: SessionState) -> None:
@@ -69,6 +70,7 @@ def test_an_unknown_message_changes_no_session(stage: Stage, state: SessionState
     assert node.told() == [] and stage.available("a") == (state is IDLE)
 
 
+@pytest.mark.proves("P-5a")
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_new_connection_of_the_same_agent_is_acknowledged_and_keeps_the_session(
     stage: Stage, count: int
@@ -156,6 +158,7 @@ UNUSED = {
 }
 
 
+@pytest.mark.proves("T-4")
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way[0].value}-{way[1].value}")
 def test_a_transition_of_a_job(stage: Stage, way: Tuple[JobStatus, JobStatus]) -> None:
     node = stage.node("a")
@@ -181,6 +184,7 @@ REPLIES: List[NodeInput] = [
 ]
 
 
+@pytest.mark.proves("T-4")
 @pytest.mark.parametrize(
     "end",
     [way for way in WAYS if way[1] in FINAL_JOB],

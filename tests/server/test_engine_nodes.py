@@ -24,6 +24,7 @@ def running(desk: EngineDesk) -> None:
     desk.types("a")
 
 
+@pytest.mark.proves("P-4a")
 def test_an_old_agent_is_aborted_until_it_confirms() -> None:
     desk = EngineDesk()
     desk.beat("a")
@@ -34,6 +35,19 @@ def test_an_old_agent_is_aborted_until_it_confirms() -> None:
     assert available(desk)
     desk.wait(1)
     assert desk.types("a") == []
+
+
+@pytest.mark.proves("P-4a")
+def test_pauses_between_aborts_grow_to_half_a_minute() -> None:
+    desk = EngineDesk()
+    sent = []
+    for second in range(150):
+        if second % 10 == 0:
+            desk.beat("a")
+        sent += [second for _ in desk.types("a")]
+        desk.wait(1)
+    pauses = [later - sooner for sooner, later in zip(sent, sent[1:])]
+    assert pauses[:4] == [1, 1, 1, 1] and pauses == sorted(pauses) and pauses[-1] == 30
 
 
 def test_two_aborts_in_one_second_differ() -> None:
@@ -58,6 +72,7 @@ def test_a_question_that_is_asked_again_in_the_same_second_is_no_replay() -> Non
     assert first["sequence"] != second["sequence"]
 
 
+@pytest.mark.proves("P-7a")
 def test_an_old_agent_that_is_idle_twice_lost_its_job() -> None:
     desk = EngineDesk()
     desk.old_agents("a")

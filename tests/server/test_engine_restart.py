@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
+import pytest
 from engine_desk import START, EngineDesk, request
 
 from push_jobs_server.records import JobNode, JobRecord, LateResult, NodeChanged
@@ -83,6 +84,7 @@ def test_a_result_after_the_node_was_given_up_is_late() -> None:
     assert desk.job() == ("complete", {"a": "crashed"})
 
 
+@pytest.mark.proves("T-6")
 def test_nodes_that_never_come_back_are_given_up_after_seven_intervals() -> None:
     desk = restarted()
     desk.wait(69)
@@ -109,6 +111,7 @@ def test_a_result_that_our_agent_repeats_aborts_nothing() -> None:
     assert desk.types("a") == ["confirm"]
 
 
+@pytest.mark.proves("T-6")
 def test_a_vote_that_was_open_is_asked_again() -> None:
     desk = restarted(JobStatus.VOTING, NodeStatus.NEW)
     desk.beat("a", extensions=1, jobs=())
@@ -117,6 +120,7 @@ def test_a_vote_that_was_open_is_asked_again() -> None:
     assert desk.types("a") == ["run"]
 
 
+@pytest.mark.proves("T-6")
 def test_timers_go_on_where_they_were() -> None:
     desk = EngineDesk([record(JobStatus.RUNNING, NodeStatus.RUNNING, START + 3)])
     desk.wait(3)

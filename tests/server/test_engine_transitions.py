@@ -174,6 +174,7 @@ def aborts(case: Case, step: Step) -> bool:
     return step.rehab or silent or case[1] is NodeInput.DOWN  # which comes with a new start
 
 
+@pytest.mark.proves("T-1", "T-2")
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_an_input_in_a_state(stage: Stage, case: Case) -> None:
     scene, step = Scene(stage, case), step_of(case)

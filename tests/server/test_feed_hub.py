@@ -75,6 +75,7 @@ def test_a_line_break_in_a_value_does_not_break_the_event() -> None:
     assert event_text(entry).count(b"\n") == 4 and b"\r" not in event_text(entry)
 
 
+@pytest.mark.proves("A-17b")
 def test_timestamps_increase_even_when_the_clock_stands_still_or_goes_back(feeds: Feeds) -> None:
     feeds.publish([start(), told("x"), told("x", at=NOW - 3600), told("x", at=NOW + 1)])
     taken = open_job(feeds).take(0)

@@ -42,6 +42,7 @@ def test_timestamps_far_from_the_clock_are_refused(key: RSAPrivateKey, age: floa
     assert refusal(signed(key), key, now=NOW + age) == (401, [NOT_SYNCHRONOUS])
 
 
+@pytest.mark.proves("A-3b")
 @pytest.mark.parametrize(
     "text",
     [
@@ -77,6 +78,7 @@ def test_the_timestamp_is_signed_as_it_was_sent(key: RSAPrivateKey, text: str) -
     assert refusal(signed(key).with_header("X-Ops-Timestamp", text), key)[0] == 401
 
 
+@pytest.mark.proves("A-4")
 @pytest.mark.parametrize("name", REQUIRED)
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_required_header_absent_or_empty(
@@ -135,6 +137,7 @@ def test_spellings_of_the_version(key: RSAPrivateKey, value: str) -> None:
     assert signed(key).with_header("X-Ops-Sign", value).verify(key) == 0
 
 
+@pytest.mark.proves("A-3a")
 @pytest.mark.parametrize(
     "value",
     [

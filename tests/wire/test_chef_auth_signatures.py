@@ -42,6 +42,7 @@ CHANGES: Dict[str, Callable[[Request], Request]] = {
 }
 
 
+@pytest.mark.proves("A-5a")
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("change", list(CHANGES))
 def test_what_is_signed_cannot_be_changed(key: RSAPrivateKey, version: str, change: str) -> None:
@@ -116,6 +117,7 @@ def test_the_api_version_is_sent_by_all_and_signed_by_1_3(key: RSAPrivateKey, ve
             assert changed.verify(key) == 0
 
 
+@pytest.mark.proves("A-5b")
 def test_an_absent_api_version_is_signed_as_0(key: RSAPrivateKey) -> None:
     request = signed(key)
     assert "X-Ops-Server-API-Version" not in request.headers
@@ -179,6 +181,7 @@ def test_timestamps_are_written_in_whole_seconds() -> None:
     assert chef_auth.timestamp(0.0) == "1970-01-01T00:00:00Z"
 
 
+@pytest.mark.proves("P-8c", "A-5a")
 @pytest.mark.parametrize(
     "target, expected",
     [

@@ -18,6 +18,7 @@ HEADER = b"Version:2.0;SigningMethod:hmac_sha256;Signature:" + SIGNATURE.encode(
 NEW_YEAR = 1_767_225_600.0
 
 
+@pytest.mark.proves("P-10a")
 def test_the_hmac_header_of_annex_a() -> None:
     assert framing.seal_hmac(KEY, BODY) == HEADER
     framing.check_hmac(KEY, parse_header(HEADER), BODY)
@@ -105,6 +106,7 @@ def test_rsa_both_ways() -> None:
         framing.check_rsa(numbers.n, numbers.e, parse_header(HEADER), BODY)
 
 
+@pytest.mark.proves("P-10b")
 def test_timestamps_are_written_with_two_digit_days() -> None:
     assert framing.format_timestamp(NEW_YEAR + 0.9) == "Thu, 01 Jan 2026 00:00:00 GMT"
 

@@ -121,6 +121,7 @@ def test_samples_of_a_node(body: bytes, message: Union[Heartbeat, Reply]) -> Non
     assert json.loads(made) == fields
 
 
+@pytest.mark.proves("P-5b")
 @pytest.mark.parametrize(
     ("job", "expected"),
     [
