@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import List
 
 import pytest
-from pushy_stub import NOT_STARTED, Record
+from pushy_stub import Record
+from stub_jobs import NOT_STARTED
 
 from push_jobs import exit_codes
 from push_jobs.errors import (
