@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, NamedTuple, Optional
 
 import pytest
+from feed_reader import FeedReader
 from house import ADMIN, ORG, House, open_house
-from nginx_process import CHEF_MARK, ChefStandIn, Nginx, missing
+from nginx_process import CHEF_MARK, ChefStandIn, Nginx, missing, site_values
 from raw_server import PATIENCE
 from stub_certificates import tls_context
 
@@ -106,22 +107,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         ) as nginx:
             house.address = nginx.url
             nginx.start()
-            house.add_agent("web1", WHITELIST)
+            gate = f"until [ -e {house.folder}/gate ]; do sleep 0.05; done"
+            house.add_agent("web1", {**WHITELIST, "wait": ["sh", "-c", gate]})
             house.wait_available("web1")
             yield Place(house, chef, nginx)
 
 
 def _nginx(folder: Path, house: House, push: str, chef_port: int, chef_ca: Path) -> Nginx:
     """The sample with our addresses and certificates."""
-    files = "/etc/nginx/push-jobs"
-    values = {
-        "127.0.0.1:10003": push.split("//")[1],
-        "127.0.0.1:8443": f"127.0.0.1:{chef_port}",
-        f"{files}/chef.example.com.crt": str(house.data / "server.crt"),
-        f"{files}/chef.example.com.key": str(house.data / "server.key"),
-        f"{files}/chef-server-ca.crt": str(chef_ca),
-        "chef.example.com": "localhost",
-    }
+    chef = f"https://127.0.0.1:{chef_port}"
+    values = site_values(house.data, push.split("//")[1], chef, chef_ca)
     return Nginx(folder / "proxy", values)
 
 
@@ -133,6 +128,17 @@ def test_our_client_and_agent_work_through_it(place: Place) -> None:
         assert [(node.name, node.status.value) for node in job.nodes] == [("web1", "succeeded")]
         assert client.output(job_id, "web1") == b"hello from web1\n"
         assert client.node("web1").available
+
+
+def test_events_come_when_they_happen_not_when_a_buffer_is_full(place: Place) -> None:
+    job_id = place.house.start_job("wait", "web1")
+    with FeedReader(place.house, f"/pushy/job_status_feed/{job_id}") as feed:
+        assert (feed.status, feed.answer.getheader("Content-Type")) == (200, "text/event-stream")
+        before = [event.name for event in feed.some(4)]
+        assert before == ["start", "quorum_vote", "quorum_succeeded", "run_start"]
+        assert place.house.job(job_id)["status"] == "running"
+        (place.house.folder / "gate").touch()
+        assert [event.name for event in feed.rest()] == ["run_complete", "job_complete"]
 
 
 @pytest.mark.proves("A-5a")

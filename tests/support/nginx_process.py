@@ -138,6 +138,28 @@ def _replaced(text: str, values: Dict[str, str]) -> str:
     return text
 
 
+def site_values(data: Path, push: str, chef: str, chef_ca: Path) -> Dict[str, str]:
+    """What stands in the site files for two servers of this machine.
+
+    Args:
+        data: a data directory, whose certificate nginx shows.
+        push: ``HOST:PORT`` of our server, which speaks plain HTTP.
+        chef: URL of the Chef server.
+        chef_ca: what has signed its certificate, if it has one.
+    """
+    files = "/etc/nginx/push-jobs"
+    scheme, _, chef_place = chef.partition("://")
+    return {
+        "127.0.0.1:10003": push,
+        "127.0.0.1:8443": chef_place,
+        "https://chef_server": f"{scheme}://chef_server",
+        f"{files}/chef.example.com.crt": str(data / "server.crt"),
+        f"{files}/chef.example.com.key": str(data / "server.key"),
+        f"{files}/chef-server-ca.crt": str(chef_ca),
+        "chef.example.com": "localhost",
+    }
+
+
 def missing() -> Optional[str]:
     """Why there is no nginx here, or None."""
     found = os.access(PROGRAM, os.X_OK)
