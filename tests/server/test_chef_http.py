@@ -147,11 +147,15 @@ def test_a_redirect_is_not_followed(stub: ChefStub, http: ChefHttp) -> None:
     assert [each.path for each in stub.heard] == ["/moved"]
 
 
-def test_a_thread_keeps_its_connection(stub: ChefStub, http: ChefHttp) -> None:
+def test_threads_that_ask_one_after_the_other_share_a_connection(
+    stub: ChefStub, http: ChefHttp
+) -> None:
     stub.answer("/", {})
     for _ in range(5):
-        assert get(http, stub.url + "/").status == 200
-    assert len({each.port for each in stub.heard}) == 1
+        thread = threading.Thread(target=get, args=(http, stub.url + "/"))
+        thread.start()
+        thread.join()
+    assert [each.port for each in stub.heard] == [stub.heard[0].port] * 5
 
 
 def test_a_kept_connection_that_the_server_closed_is_replaced(
@@ -188,7 +192,7 @@ def test_many_threads_may_ask_at_once(stub: ChefStub, http: ChefHttp) -> None:
         thread.join()
     assert wrong == []
     assert len(stub.heard) == 160
-    assert len({each.port for each in stub.heard}) == 8
+    assert len({each.port for each in stub.heard}) <= 8
 
 
 def test_nothing_of_the_environment_counts(

@@ -10,9 +10,9 @@ import contextlib
 import socket
 import threading
 import time
-import weakref
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, Optional, Union
+from itertools import chain
+from typing import Any, Dict, Iterator, List, Optional, Union
 from urllib.parse import urlsplit
 
 import requests
@@ -68,7 +68,10 @@ class Answer:
 
 
 class ChefHttp:
-    """Asks from many threads; each keeps its own connections open.
+    """Asks from many threads; connections are kept open, as many as were needed at one time.
+
+    They belong to no thread: the server's HTTP side has hundreds, and there are Chef servers that
+    take a hundred connections and let all others wait.
 
     Args:
         ca: file with the certificates to trust; None for those that the system trusts.
@@ -77,8 +80,7 @@ class ChefHttp:
     def __init__(self, signer: Signer, ca: Optional[str]) -> None:
         self._signer = signer
         self._verify: Union[str, bool] = ca or True
-        self._local = threading.local()
-        self._lines: "weakref.WeakSet[_Line]" = weakref.WeakSet()
+        self._free: Dict[str, List[_Line]] = {}
         self._lock = threading.Lock()
 
     def get(self, url: str, until: float) -> Answer:
@@ -86,8 +88,7 @@ class ChefHttp:
 
         Raises IdentityUnavailable when no answer can be had that is worth reading.
         """
-        line = self._line(url)
-        with line.watched(until):
+        with self._line(url) as line, line.watched(until):
             try:
                 return self._ask(line, url, until)
             except requests.ConnectionError:
@@ -99,18 +100,21 @@ class ChefHttp:
     def close(self) -> None:
         """Close all connections; nobody may be asking any more."""
         with self._lock:
-            for line in list(self._lines):
+            for line in chain.from_iterable(self._free.values()):
                 line.close()
 
-    def _line(self, url: str) -> "_Line":
-        """The line of this thread to a server."""
-        lines: Dict[str, _Line] = self._local.__dict__.setdefault("lines", {})
+    @contextlib.contextmanager
+    def _line(self, url: str) -> "Iterator[_Line]":
+        """A line to a server that nobody else has; the one used last, so that few are in use."""
         origin = "://".join(urlsplit(url)[:2])
-        if origin not in lines:
-            lines[origin] = _Line()
+        with self._lock:
+            free = self._free.setdefault(origin, [])
+            line = free.pop() if free else _Line()
+        try:
+            yield line
+        finally:
             with self._lock:
-                self._lines.add(lines[origin])
-        return lines[origin]
+                free.append(line)
 
     def _ask(self, line: "_Line", url: str, until: float) -> Answer:
         patience = until - time.monotonic()
@@ -139,7 +143,7 @@ def _body(response: requests.Response) -> bytes:
 
 
 class _Line:
-    """The one connection of a thread to a server, and a hold on it to cut it when time is up.
+    """One connection to a server, for one thread at a time, and a hold to cut it in time.
 
     Timeouts of ``requests`` are for each piece that arrives: a server that trickles would hold a
     thread for hours.
