@@ -182,7 +182,7 @@ class Stage:
         age = sum(speaker.name == name for speaker in self._speakers)
 
         def admit(engine: Engine, answer: Any) -> None:
-            engine.admit(grant, key, answer)
+            engine.admission.admit(grant, key, answer)
 
         self._thread.ask(admit)
         socket = self._context.socket(zmq.DEALER)

@@ -22,7 +22,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from stub_certificates import pem_of, tls_context, user_key, write_private
-from stub_jobs import NOT_STARTED, new_job
+from stub_jobs import new_job
 
 from push_jobs_wire import chef_auth
 
