@@ -31,6 +31,7 @@ from push_jobs_wire.messages import (
 from push_jobs_wire.states import NodeInput
 
 LARGEST = 65536
+MARK = "mark-"
 
 
 def open_transport(access: Access) -> Tuple[ZeroMQTransport, bytes]:
@@ -117,7 +118,7 @@ class Speaker:
 
         The server answers output with an acknowledgement, after all that it had to say before.
         """
-        mark = f"mark-{next(self._numbers)}"
+        mark = f"{MARK}{next(self._numbers)}"
         self.say(Output(JobRef(mark), "stdout", 0, b"x"))
         types: List[str] = []
         while True:
@@ -165,8 +166,8 @@ class Stage:
     # A listener of the engine
 
     def publish(self, events: Sequence[Event]) -> None:
-        """See ``Listener.publish``."""
-        self.events.extend(events)
+        """See ``Listener.publish``; the marks of ``Speaker.told`` are no events of a test."""
+        self.events.extend(event for event in events if not event.job_id.startswith(MARK))
 
     def break_off(self, events: Sequence[Event]) -> None:
         """See ``Listener.break_off``."""

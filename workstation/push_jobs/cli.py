@@ -8,7 +8,9 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 import traceback
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Optional, Sequence
 
@@ -65,9 +67,21 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the command line (by default that of the process) and return its exit code."""
     _never_fail_to_print()
     try:
-        return _run(arguments)
+        code = _run(arguments)
     except OSError as error:
-        return _cannot_write(error)
+        code = _cannot_write(error)
+    if arguments is None:
+        _end_with_threads(code)
+    return code
+
+
+def _end_with_threads(code: int) -> None:
+    """End at once when a thread still reads a feed: TLS that is torn down under it may crash."""
+    if threading.active_count() > 1:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(code)
 
 
 def _run(arguments: Optional[Sequence[str]]) -> int:
