@@ -167,7 +167,7 @@ def _become(
             os.chdir(directory)
         doing = f"cannot run {argv[0]!r}"
         codes = {errno.ENOENT: NOT_FOUND, errno.ENOTDIR: NOT_FOUND}
-        os.execvpe(argv[0], argv, env)
+        _execute(argv, env)
     except OSError as error:
         _tell(inner[0], f"{doing}: {error.strerror}")
         os._exit(codes.get(error.errno or 0, NOT_STARTED))
@@ -175,6 +175,21 @@ def _become(
         _tell(inner[0], f"{doing}: {error}")
     finally:
         os._exit(NOT_STARTED)
+
+
+def _execute(argv: list[str], env: dict[str, str]) -> NoReturn:
+    """Become the command, looked for as ``os.execvpe`` does; that one takes a millisecond more."""
+    places = [""] if "/" in argv[0] else env.get("PATH", os.defpath).split(os.pathsep)
+    missing: Optional[OSError] = None
+    refused: Optional[OSError] = None
+    for place in places:
+        try:
+            os.execve(os.path.join(place, argv[0]), argv, env)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            missing = error
+        except OSError as error:
+            refused = refused or error
+    raise refused or missing or FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def _reset_signals() -> None:
