@@ -94,7 +94,12 @@ class Place:
         """The turn of our agent."""
         server = self._server
         agent = AgentProcess(
-            self._next_folder(), server.url, server.ca_file, key_of(NODE), COMMANDS, log_level="info"
+            self._next_folder(),
+            server.url,
+            server.ca_file,
+            key_of(NODE),
+            COMMANDS,
+            log_level="info",
         )
         with closing(agent):
             agent.start()
