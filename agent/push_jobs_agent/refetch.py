@@ -41,6 +41,7 @@ class Refetch:
         self._cause = ""
         self._failures = 0
         self._vain = 0
+        self._hurried = False
         self._last = float("-inf")
 
     @property
@@ -60,6 +61,17 @@ class Refetch:
         if not self.in_flight and (known is None or due < known[0]):
             self._wanted[forced] = (due, cause)
 
+    def is_back(self, now: float) -> None:
+        """The server is there, although it gave no settings before: ask it again very soon.
+
+        This counts once until settings have come, so that a server of which only a part is back is
+        not asked ever faster.
+        """
+        if self._failures and not self._hurried and not self.in_flight:
+            self._hurried = True
+            # Half a second at least: its HTTPS port may open a moment after the others.
+            self._wanted[FORCED] = (now + 0.5 + self._chance() / 2, "the server is back")
+
     def take(self, now: float, calm: bool) -> Optional[str]:
         """The cause of a fetch that has to be made now, or None.
 
@@ -76,7 +88,7 @@ class Refetch:
 
     def succeeded(self, now: float, lifetime: float) -> None:
         """Settings have come; they last ``lifetime`` seconds."""
-        self.in_flight, self._failures = False, 0
+        self.in_flight, self._failures, self._hurried = False, 0, False
         due = now + max(lifetime * (1 - EARLY * self._chance()), MIN_SPACING)
         self._wanted = {PLANNED: (due, "lifetime")}
 

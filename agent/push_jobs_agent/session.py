@@ -172,6 +172,7 @@ class Session:
         self._refusals.refused("connection", detail, now)
         self._health.lost()
         self._refetch.want("refused", now.steady, forced=True, within=1.0)
+        self._refetch.is_back(now.steady)
         return self._outbox.take()
 
     def sent(self, send: Send, taken: bool, now: Now) -> List[Action]:

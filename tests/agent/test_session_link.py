@@ -239,6 +239,27 @@ def test_fetching_is_tried_again_with_growing_pauses_up_to_a_minute() -> None:
     assert desk.logs[-1].fields["reason"] == "connection refused"
 
 
+def test_a_refusal_after_failed_fetches_tells_that_the_server_is_back_once() -> None:
+    desk = ready_desk()
+    desk.fetches.clear()
+    desk.transport.peer.drop()
+    desk.do(desk.session.refresh(desk.now))
+    for _ in range(6):
+        desk.advance(60.0)
+        desk.do(desk.session.fetch_failed("away", desk.now))
+    desk.fetches.clear()
+    desk.transport.peer.refuse("its key may have changed")
+    desk.pump()
+    desk.advance(0.4)
+    assert desk.fetches == []
+    desk.advance(0.6)
+    assert desk.fetches == ["the server is back"]
+    desk.do(desk.session.fetch_failed("away", desk.now))
+    desk.transport.peer.refuse("its key may have changed")
+    desk.advance(10.0)
+    assert len(desk.fetches) == 1
+
+
 def test_a_failed_fetch_leaves_the_connection_alone() -> None:
     desk = ready_desk()
     desk.do(desk.session.refresh(desk.now))
