@@ -147,7 +147,7 @@ class Reports:
             self._finish(str(job_id))
 
     def _sayable(self) -> List[_Report]:
-        """The outcomes whose output was sent before them, if it goes by itself."""
+        """The outcomes whose output is stored before them, if it goes by itself."""
         reports = self._reports.values()
         if not self._outbox.extended:
             return list(reports)

@@ -62,9 +62,12 @@ class Streams:
         self._jobs.pop(job_id, None)
 
     def done(self, job: SpooledJob) -> bool:
-        """True when all that an ended job printed was sent."""
+        """True when the server has stored all that an ended job printed.
+
+        That it was sent is not enough: the transport may not have taken it.
+        """
         streams = self._jobs.get(job.job_id, {})
-        return all(stream.sent >= stream.size for stream in streams.values())
+        return all(stream.stored >= stream.size for stream in streams.values())
 
     def connected(self) -> None:
         """The connection is new: what was not stored may have got lost."""

@@ -7,7 +7,7 @@ from typing import List, Optional
 import pytest
 from agent_desk import JOB, Desk, commit, ready_desk, running_desk, spooled
 
-from push_jobs_wire.messages import Abort, Output, Reply, Run
+from push_jobs_wire.messages import Abort, Output, OutputAck, Reply, Run
 from push_jobs_wire.states import NodeInput
 
 
@@ -61,8 +61,10 @@ def test_the_output_goes_before_aborted() -> None:
     desk.runner.output[JOB] = (b"so far", b"")
     desk.server.say(Abort(1.0, "enough"))
     desk.ended(result="aborted", signal=15, reason="enough", capture=True)
-    output, aborted = desk.server.heard()
+    [output] = desk.server.heard()
     assert isinstance(output, Output) and output.data == b"so far"
+    desk.server.say(OutputAck(JOB, "stdout", 6, 65536))
+    [aborted] = desk.server.heard()
     assert isinstance(aborted, Reply)
     assert (aborted.kind, aborted.job.id, aborted.reason) == (NodeInput.ABORTED, JOB, "enough")
     assert (aborted.stdout_size, aborted.stderr_size) == (6, 0)

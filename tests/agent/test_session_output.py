@@ -70,7 +70,7 @@ def test_the_outcome_follows_the_last_byte_and_says_how_many_there_were() -> Non
     heard = desk.server.heard()
     outputs = [message for message in heard if isinstance(message, Output)]
     assert not any(isinstance(message, Reply) for message in heard)
-    store(desk, outputs[:-1])
+    store(desk, outputs)
     while True:
         heard = desk.server.heard()
         outputs += [message for message in heard if isinstance(message, Output)]
@@ -123,6 +123,8 @@ def test_bytes_that_were_left_out_are_not_waited_for() -> None:
     )
     desk.pump()
     desk.ended(capture=True)
+    assert desk.server.replies() == []
+    desk.server.say(OutputAck(JOB, "stdout", 10, FIRST_CREDIT))
     [outcome] = desk.server.replies()
     assert outcome.kind is NodeInput.SUCCEEDED
 
