@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
-from push_jobs_server.api.gate import SignedRequest
+from push_jobs_server.api.common import admit_reader
 from push_jobs_server.api.node_document import node_detail, node_summary
-from push_jobs_server.api.rights import READ, authorize
-from push_jobs_server.api.services import Services, unavailable
+from push_jobs_server.api.services import Services, ask_engine, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.engine import node_details
 from push_jobs_server.node_records import NodeDetail
-from push_jobs_server.records import Busy
 from push_jobs_wire.errors import PushJobsError
 
 
@@ -26,10 +24,10 @@ class AllNodes:
 
         Where clients can't be listed, all that were ever seen come instead.
         """
-        self._admit(environ, accept, org)
+        admit_reader(self._services, environ, accept, org)
         registered = self._registered(org)
-        seen: List[NodeDetail] = self._ask(
-            lambda engine, answer: answer(node_details.details(engine, org))
+        seen: List[NodeDetail] = ask_engine(
+            self._services, lambda engine, answer: answer(node_details.details(engine, org))
         )
         found = {
             node.name: node
@@ -47,15 +45,12 @@ class AllNodes:
 
     def show(self, environ: Dict[str, Any], accept: Accepts, org: str, node: str) -> Dict[str, Any]:
         """One node of any name; of one never heard of there is nothing to tell but that."""
-        self._admit(environ, accept, org)
+        admit_reader(self._services, environ, accept, org)
         registered = self._is_registered(org, node)
-        found = self._ask(lambda engine, answer: answer(node_details.detail(engine, (org, node))))
+        found = ask_engine(
+            self._services, lambda engine, answer: answer(node_details.detail(engine, (org, node)))
+        )
         return node_detail(found, registered, self._services.refused.get(org, node))
-
-    def _admit(self, environ: Dict[str, Any], accept: Accepts, org: str) -> None:
-        caller = SignedRequest(self._services, environ).authenticate(org)
-        authorize(self._services, org, caller, READ)
-        accept.check()
 
     def _registered(self, org: str) -> Optional["frozenset[str]"]:
         try:
@@ -70,9 +65,3 @@ class AllNodes:
         except PushJobsError as error:
             raise unavailable(f"clients can't be read now: {error}") from None
         return any(each.kind == "client" for each in found)
-
-    def _ask(self, request: Any) -> Any:
-        try:
-            return self._services.engine.ask(request)
-        except Busy as busy:
-            raise unavailable(str(busy)) from None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, Dict, Optional
 
 from push_jobs_server.api.cancel_body import CancelBody, read_cancel
+from push_jobs_server.api.common import find_job
 from push_jobs_server.api.gate import SignedRequest
 from push_jobs_server.api.rights import WRITE, authorize
-from push_jobs_server.api.services import Caller, Failure, Services, unavailable
+from push_jobs_server.api.services import Caller, Failure, Services, ask_engine, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.engine.cancels import CancelRequest
-from push_jobs_server.records import Busy, Cancelled, JobRecord
+from push_jobs_server.records import Cancelled, JobRecord
 from push_jobs_server.store import StoreError
 from push_jobs_wire.states import CancelEffect
 
@@ -35,22 +36,16 @@ class Cancels:
         kind = str(environ.get("CONTENT_TYPE", "")).split(";")[0].strip().lower()
         if request.body and kind != "application/json":
             raise Failure(415, ["the body has to be application/json"])
-        record = self._job(org, job)
+        record = find_job(self._services, org, job)
         _check_members(record, body)
         result = self._ask(record, body, caller)
         if result is None:
             # It left the engine's memory meanwhile, which only ended jobs do.
-            record = self._job(org, job)
+            record = find_job(self._services, org, job)
             names = body.nodes or record.request.nodes
             ended = {name: (CancelEffect.ENDED, record.nodes[name].status) for name in names}
             result = Cancelled(record.status, ended)
         return cancelled_document(job, result)
-
-    def _job(self, org: str, job_id: str) -> JobRecord:
-        job = self._services.store.job(org, job_id)
-        if job is None:
-            raise Failure(404, ["there is no such job in this organization"])
-        return job
 
     def _ask(self, job: JobRecord, body: CancelBody, caller: Caller) -> Optional[Cancelled]:
         if job.status.final:
@@ -69,11 +64,9 @@ class Cancels:
             caller.address,
         )
         try:
-            result: Optional[Cancelled] = engine.ask(
-                lambda engine, answer: engine.cancels.ask(request, answer)
+            result: Optional[Cancelled] = ask_engine(
+                self._services, lambda engine, answer: engine.cancels.ask(request, answer)
             )
-        except Busy as busy:
-            raise unavailable(str(busy)) from None
         except StoreError as error:
             raise Failure(500, [f"the cancel could not be stored: {error}"]) from None
         return result

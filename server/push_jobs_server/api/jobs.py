@@ -9,13 +9,14 @@ from urllib.parse import parse_qs
 
 import bottle
 
+from push_jobs_server.api.common import admit_reader, find_job
 from push_jobs_server.api.documents import job_detail, job_document, job_summary, job_with_nodes
 from push_jobs_server.api.gate import SignedRequest
 from push_jobs_server.api.job_body import read_job
 from push_jobs_server.api.job_query import cursor_after, read_query, with_cursor
 from push_jobs_server.api.repeats import check_same, id_of, other_request, read_key
-from push_jobs_server.api.rights import READ, WRITE, authorize
-from push_jobs_server.api.services import Caller, Failure, Services, unavailable
+from push_jobs_server.api.rights import WRITE, authorize
+from push_jobs_server.api.services import Caller, Failure, Services, or_busy, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.api.urls import base_url
 from push_jobs_server.records import Busy, JobFilter, JobRecord, JobRequest, OtherRequest
@@ -23,7 +24,6 @@ from push_jobs_server.store import StoreError
 
 LONGEST_WAIT = 60.0
 """Seconds that a caller may wait for the end of a job in one request."""
-_NO_SUCH_JOB = "there is no such job in this organization"
 
 
 class Jobs:
@@ -113,7 +113,7 @@ class Jobs:
 
     def list(self, environ: Dict[str, Any], accept: Accepts, org: str) -> List[Dict[str, Any]]:
         """All jobs of the organization, newest last; with a query of ours a page, newest first."""
-        self._admit(environ, accept, org)
+        admit_reader(self._services, environ, accept, org)
         asked = read_query(_query(environ))
         if asked is None:
             return [job_document(job) for job in self._services.store.jobs(org)]
@@ -121,7 +121,7 @@ class Jobs:
 
     def page(self, environ: Dict[str, Any], accept: Accepts, org: str) -> Dict[str, Any]:
         """A page of jobs with who started them, newest first, and what leads to the next page."""
-        self._admit(environ, accept, org)
+        admit_reader(self._services, environ, accept, org)
         asked = read_query(_query(environ)) or JobFilter()
         found, cursor = self._page(environ, org, asked)
         return {"jobs": [job_summary(job) for job in found], "next": cursor}
@@ -143,9 +143,11 @@ class Jobs:
 
     def show(self, environ: Dict[str, Any], accept: Accepts, org: str, job: str) -> Dict[str, Any]:
         """A job with its nodes by status, as old clients know it."""
-        self._admit(environ, accept, org)
+        admit_reader(self._services, environ, accept, org)
         query = parse_qs(_query(environ))
-        return job_with_nodes(self._job(org, job), query.get("include_file") == ["true"])
+        return job_with_nodes(
+            find_job(self._services, org, job), query.get("include_file") == ["true"]
+        )
 
     def detail(
         self, environ: Dict[str, Any], accept: Accepts, org: str, job: str
@@ -154,19 +156,16 @@ class Jobs:
 
         ``?wait=SECONDS`` answers when the job has ended, at the latest after so many seconds.
         """
-        self._admit(environ, accept, org)
-        wait = parse_qs(str(environ.get("QUERY_STRING", ""))).get("wait", ["0"])[-1]
+        admit_reader(self._services, environ, accept, org)
+        wait = parse_qs(_query(environ)).get("wait", ["0"])[-1]
         self._wait(org, job, _seconds(wait))
-        return job_detail(self._job(org, job))
+        return job_detail(find_job(self._services, org, job))
 
     def _wait(self, org: str, job_id: str, seconds: float) -> None:
         """Hold this thread until the job has ended; it counts as an open feed."""
         if not seconds:
             return
-        try:
-            reader = self._services.feeds.open_output(org, job_id)
-        except Busy as busy:
-            raise unavailable(str(busy)) from None
+        reader = or_busy(lambda: self._services.feeds.open_output(org, job_id))
         if reader is None:
             return
         until = time.monotonic() + seconds
@@ -184,26 +183,15 @@ class Jobs:
 
         ``?partial=true`` (ours): also what a command that still runs has printed so far.
         """
-        self._admit(environ, accept, org)
+        admit_reader(self._services, environ, accept, org)
         channel = str(environ["PATH_INFO"]).rsplit("/", 1)[1]
-        query = parse_qs(str(environ.get("QUERY_STRING", "")))
+        query = parse_qs(_query(environ))
         limit = int(self._services.settings["max_output"])
         partial = query.get("partial") == ["true"]
         found = self._services.store.output(org, job, node, channel, limit, partial)
         if found is None:
             raise Failure(404, ["no output of this node and job is stored"])
         return found
-
-    def _admit(self, environ: Dict[str, Any], accept: Accepts, org: str) -> None:
-        caller = SignedRequest(self._services, environ).authenticate(org)
-        authorize(self._services, org, caller, READ)
-        accept.check()
-
-    def _job(self, org: str, job_id: str) -> JobRecord:
-        job = self._services.store.job(org, job_id)
-        if job is None:
-            raise Failure(404, [_NO_SUCH_JOB])
-        return job
 
 
 def _query(environ: Dict[str, Any]) -> str:

@@ -11,17 +11,13 @@ import time
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 from urllib.parse import parse_qs
 
-import bottle
-
-from push_jobs_server.api.gate import SignedRequest
-from push_jobs_server.api.rights import READ, authorize
-from push_jobs_server.api.services import Failure, Services, unavailable
+from push_jobs_server.api.common import admit_reader, find_job, set_stream_headers
+from push_jobs_server.api.services import Failure, Services, or_busy
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.engine.events import JOB_COMPLETE, OUTPUT
 from push_jobs_server.feeds import sse
 from push_jobs_server.feeds.history import MICROSECONDS, Entry
 from push_jobs_server.feeds.readers import Reader
-from push_jobs_server.records import Busy, JobRecord
 from push_jobs_wire.messages import STREAMS
 
 Channel = Tuple[str, str]
@@ -39,38 +35,26 @@ class OutputFeeds:
 
         ``?node=NAME``, which may come several times, names the nodes that are wanted.
         """
-        caller = SignedRequest(self._services, environ).authenticate(org)
-        authorize(self._services, org, caller, READ)
-        accept.check()
-        try:
-            # First the reader, then the look into the store: so nothing falls between them.
-            reader = self._services.feeds.open_output(org, job)
-        except Busy as busy:
-            raise unavailable(str(busy)) from None
+        admit_reader(self._services, environ, accept, org)
+        # First the reader, then the look into the store: so nothing falls between them.
+        reader = or_busy(lambda: self._services.feeds.open_output(org, job))
         try:
             nodes = self._nodes(org, job, environ)
         except BaseException:
             if reader is not None:
                 reader.close()
             raise
-        for name, value in (("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")):
-            bottle.response.set_header(name, value)
+        set_stream_headers()
         source = _Source(self._services, org, job, nodes)
         return _pieces(source, reader, float(self._services.settings["keep_alive_time"]))
 
     def _nodes(self, org: str, job_id: str, environ: Dict[str, Any]) -> List[str]:
         wanted = parse_qs(str(environ.get("QUERY_STRING", ""))).get("node", [])
-        nodes = self._record(org, job_id).request.nodes
+        nodes = find_job(self._services, org, job_id).request.nodes
         strangers = [name for name in wanted if name not in nodes]
         if strangers:
             raise Failure(400, [f"not a node of this job: {', '.join(strangers)}"])
         return wanted or list(nodes)
-
-    def _record(self, org: str, job_id: str) -> JobRecord:
-        record = self._services.store.job(org, job_id)
-        if record is None:
-            raise Failure(404, ["there is no such job in this organization"])
-        return record
 
 
 class _Source:
@@ -141,4 +125,4 @@ def _pieces(source: _Source, reader: Optional[Reader], keep_alive: float) -> Ite
 def _event(name: str, data: Dict[str, Any]) -> bytes:
     """An event without an id: who reads again begins anew and knows offsets."""
     entry = Entry("", round(time.time() * MICROSECONDS), name, data)
-    return sse.event_text(entry).replace(b"\nid: \n", b"\n", 1)
+    return sse.event_text(entry)

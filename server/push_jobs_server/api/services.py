@@ -11,6 +11,7 @@ from push_jobs_server.api.refused_fetches import RefusedFetches
 from push_jobs_server.engine.thread import EngineThread
 from push_jobs_server.feeds.readers import Feeds
 from push_jobs_server.identity.base import Identity, IdentityUnavailable
+from push_jobs_server.records import Busy
 from push_jobs_server.store import Store
 from push_jobs_wire.settings import Values
 
@@ -74,6 +75,19 @@ class Failure(Exception):
 def unavailable(why: str) -> Failure:
     """503: nothing was done, the caller may try again."""
     return Failure(503, [why], {"Retry-After": "5"})
+
+
+def or_busy(act: Callable[[], Any]) -> Any:
+    """What ``act`` returns; raises Failure 503 when the engine, or the feeds, take no more now."""
+    try:
+        return act()
+    except Busy as busy:
+        raise unavailable(str(busy)) from None
+
+
+def ask_engine(services: Services, request: Any) -> Any:
+    """The engine's answer; raises Failure 503 when it can't be had. See ``EngineThread.ask``."""
+    return or_busy(lambda: services.engine.ask(request))
 
 
 def bad_gateway(what: str, why: IdentityUnavailable) -> Failure:

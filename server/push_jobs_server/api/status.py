@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, Protocol
 
-from push_jobs_server.api.services import Failure, Services, unavailable
-from push_jobs_server.records import Busy, EngineStatus
+from push_jobs_server.api.services import Failure, Services, ask_engine
+from push_jobs_server.records import EngineStatus
 
 
 class Accepts(Protocol):
@@ -24,12 +24,9 @@ class Status:
     def show(self, environ: Dict[str, Any], accept: Accepts) -> Dict[str, Any]:
         """That the server lives; ids of jobs are not for strangers (BETTER)."""
         accept.check()
-        try:
-            status: EngineStatus = self._services.engine.ask(
-                lambda engine, answer: answer(engine.status())
-            )
-        except Busy as busy:
-            raise unavailable(str(busy)) from None
+        status: EngineStatus = ask_engine(
+            self._services, lambda engine, answer: answer(engine.status())
+        )
         return {
             "status": "it's alive",
             "incarnation_id": status.incarnation_id,

@@ -14,13 +14,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def event_text(entry: Entry) -> bytes:
-    """One event, with the blank line that ends it."""
+    """One event, with the blank line that ends it; feeds that are not read on have no ids."""
     data = json.dumps(
         {"timestamp": timestamp(entry.at), **entry.data},
         ensure_ascii=False,
         separators=(",", ":"),
     )
-    text = f"event: {entry.name}\nid: {entry.id}\ndata: {data}\n\n"
+    numbered = f"id: {entry.id}\n" if entry.id else ""
+    text = f"event: {entry.name}\n{numbered}data: {data}\n\n"
     return text.encode("utf-8", "replace")
 
 
