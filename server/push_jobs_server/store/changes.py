@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
-from sqlalchemy import Table, bindparam, delete, func, literal, select, update
+from sqlalchemy import Table, bindparam, delete, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from push_jobs_server.node_records import NodeSighted
@@ -33,7 +33,7 @@ from push_jobs_server.records import (
     OutputStored,
     SessionKeyStored,
 )
-from push_jobs_server.store.node_statements import ManyRows, PackedRows, Row, Statement
+from push_jobs_server.store.node_statements import ManyRows, PackedRows, Row, Statement, beside_node
 from push_jobs_server.store.output_statements import add_chunk, chunk_row, drop_middle, middle_row
 from push_jobs_server.store.tables import (
     audit,
@@ -91,21 +91,8 @@ def _not_that_status() -> Any:
 
 def _add_where_over(insert: Any, table: Table, *conditions: Any) -> Statement:
     """Insert beside a node whose part in its job is over; what is there already stays."""
-    keys = ("job_id", "node")
-    names = [column.name for column in table.c if column.name not in keys]
-    values = [bindparam(name, type_=table.c[name].type) for name in names]
-    source = (
-        select(job_nodes.c.job_id, job_nodes.c.node, *values)
-        .join(jobs, jobs.c.id == job_nodes.c.job_id)
-        .where(
-            job_nodes.c.job_id == bindparam("of_job"),
-            job_nodes.c.node == bindparam("of_node"),
-            jobs.c.org == func.coalesce(bindparam("of_org"), jobs.c.org),
-            *(job_nodes.c.status != literal(open_.value) for open_ in sorted(OPEN_NODE)),
-            *conditions,
-        )
-    )
-    return insert(table).from_select([*keys, *names], source).on_conflict_do_nothing()
+    over = (job_nodes.c.status != literal(open_.value) for open_ in sorted(OPEN_NODE))
+    return beside_node(insert, table, *over, *conditions).on_conflict_do_nothing()
 
 
 def _replace(insert: Any, table: Table) -> Statement:

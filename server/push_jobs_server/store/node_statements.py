@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, Sequence
 
-from sqlalchemy import and_, bindparam, func, select, true, update
+from sqlalchemy import Table, and_, bindparam, func, select, true, update
 from sqlalchemy.dialects import sqlite
 
-from push_jobs_server.store.tables import job_nodes
+from push_jobs_server.store.tables import job_nodes, jobs
 
 Row = Dict[str, Any]
 Statement = Any
@@ -73,6 +73,26 @@ class PackedRows(ManyRows):
 
     def pack(self, rows: Sequence[Row]) -> List[Row]:
         return [{"rows": json.dumps(rows)}] if rows else []
+
+
+def beside_node(insert: Any, table: Table, *conditions: Any) -> Statement:
+    """Insert a row of ``table`` beside a node of a job, if the job has it.
+
+    Takes ``of_job``, ``of_node``, ``of_org`` (None: whichever the job is of) and the columns.
+    """
+    names = [column.name for column in table.c if column.name not in _KEY]
+    values = [bindparam(name, type_=table.c[name].type) for name in names]
+    source = (
+        select(job_nodes.c.job_id, job_nodes.c.node, *values)
+        .join(jobs, jobs.c.id == job_nodes.c.job_id)
+        .where(
+            job_nodes.c.job_id == bindparam("of_job"),
+            job_nodes.c.node == bindparam("of_node"),
+            jobs.c.org == func.coalesce(bindparam("of_org"), jobs.c.org),
+            *conditions,
+        )
+    )
+    return insert(table).from_select([*_KEY, *names], source)
 
 
 def _json_rows() -> Any:

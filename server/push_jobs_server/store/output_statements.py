@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Iterator, Tuple
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import bindparam, delete, func
 
 from push_jobs_server.records import OutputChunk
-from push_jobs_server.store.node_statements import Row, Statement
-from push_jobs_server.store.tables import job_nodes, jobs, output_chunks
+from push_jobs_server.store.node_statements import Row, Statement, beside_node
+from push_jobs_server.store.tables import output_chunks
 
 MARK = b"\n[... %d bytes left out ...]\n"
 """Stands where bytes are missing; agents write the same mark."""
-
-_KEY = ["job_id", "node", "stream", "begins_at"]
 
 
 def add_chunk(insert: Any) -> Statement:
@@ -21,22 +19,9 @@ def add_chunk(insert: Any) -> Statement:
 
     After a restart of the server an agent may repeat bytes in longer pieces: the longer one stays.
     """
-    values = [
-        bindparam(name, type_=output_chunks.c[name].type)
-        for name in ("stream", "begins_at", "data")
-    ]
-    source = (
-        select(job_nodes.c.job_id, job_nodes.c.node, *values)
-        .join(jobs, jobs.c.id == job_nodes.c.job_id)
-        .where(
-            job_nodes.c.job_id == bindparam("of_job"),
-            job_nodes.c.node == bindparam("of_node"),
-            jobs.c.org == bindparam("of_org"),
-        )
-    )
-    statement = insert(output_chunks).from_select([*_KEY, "data"], source)
+    statement = beside_node(insert, output_chunks)
     return statement.on_conflict_do_update(
-        index_elements=_KEY,
+        index_elements=[column.name for column in output_chunks.primary_key],
         set_={"data": statement.excluded.data},
         where=func.length(statement.excluded.data) > func.length(output_chunks.c.data),
     )

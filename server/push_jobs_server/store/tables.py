@@ -7,6 +7,8 @@ tables: they may live on a Chef server.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -94,32 +96,35 @@ job_nodes = Table(
     sqlite_with_rowid=False,
 )
 
-late_results = Table(
+
+def _beside_node(table: str, *columns: Any) -> Table:
+    """A table about nodes of jobs; its rows go with them."""
+    return Table(
+        table,
+        metadata,
+        Column("job_id", String(32), primary_key=True),
+        Column("node", Text, primary_key=True),
+        *columns,
+        ForeignKeyConstraint(
+            ["job_id", "node"], [job_nodes.c.job_id, job_nodes.c.node], ondelete="CASCADE"
+        ),
+    )
+
+
+late_results = _beside_node(
     "late_results",
-    metadata,
-    Column("job_id", String(32), primary_key=True),
-    Column("node", Text, primary_key=True),
     Column("status", Text, nullable=False),
     Column("exit_code", BigInteger),
     Column("signal", BigInteger),
     Column("reason", Text),
     Column("started_at", Float),
     Column("ended_at", Float),
-    ForeignKeyConstraint(
-        ["job_id", "node"], [job_nodes.c.job_id, job_nodes.c.node], ondelete="CASCADE"
-    ),
 )
 
-outputs = Table(
+outputs = _beside_node(
     "outputs",
-    metadata,
-    Column("job_id", String(32), primary_key=True),
-    Column("node", Text, primary_key=True),
     Column("stdout", LargeBinary, nullable=False),
     Column("stderr", LargeBinary, nullable=False),
-    ForeignKeyConstraint(
-        ["job_id", "node"], [job_nodes.c.job_id, job_nodes.c.node], ondelete="CASCADE"
-    ),
 )
 
 job_cancels = Table(
@@ -161,17 +166,11 @@ Index(
 )
 
 # Bytes of output as they came; a row in ``outputs`` says that all of them are there.
-output_chunks = Table(
+output_chunks = _beside_node(
     "output_chunks",
-    metadata,
-    Column("job_id", String(32), primary_key=True),
-    Column("node", Text, primary_key=True),
     Column("stream", Text, primary_key=True),
     Column("begins_at", BigInteger, primary_key=True),
     Column("data", LargeBinary, nullable=False),
-    ForeignKeyConstraint(
-        ["job_id", "node"], [job_nodes.c.job_id, job_nodes.c.node], ondelete="CASCADE"
-    ),
 )
 
 # Nodes' sessions
