@@ -14,6 +14,12 @@ from hypothesis import strategies as st
 from push_jobs_agent.runner.errors import Refused, RunnerError
 from push_jobs_agent.runner.output import MARK, Channel, bound, read_channel
 from push_jobs_agent.runner.spool import Spool, read_output
+from push_jobs_wire.messages import LEFT_OUT
+
+
+def test_the_mark_is_the_one_of_the_wire() -> None:
+    # The runner uses nothing but the standard library.
+    assert MARK == f"\n{LEFT_OUT}\n".encode()
 
 
 def test_everything_in_it_is_private(tmp_path: Path) -> None:

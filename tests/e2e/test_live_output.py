@@ -11,7 +11,7 @@ from agent_process import wait_until
 from feed_reader import FeedReader
 from house import House, open_house
 
-from push_jobs.live_output import MARK
+from push_jobs_server.store.output_statements import MARK
 
 pytestmark = pytest.mark.e2e
 
@@ -85,7 +85,7 @@ def test_too_much_keeps_head_and_tail_with_a_mark(house: House) -> None:
     assert house.wait_job(job_id)["status"] == "complete"
     with house.client() as client:
         kept = client.output(job_id, "web1")
-    mark = ("\n" + MARK % (len(whole) - MIB) + "\n").encode()
+    mark = MARK % (len(whole) - MIB)
     assert kept == whole[: MIB // 2] + mark + whole[-MIB // 2 :]
 
 

@@ -8,7 +8,7 @@ from typing import Generator, Iterable, List, Optional
 
 import pytest
 
-from push_jobs.errors import BadAnswer, ServerUnreachable
+from push_jobs.errors import BadAnswer, ServerUnreachable, UntrustedServer
 from push_jobs.live_output import LinePrinter, OutputFollower, OutputPiece
 
 
@@ -54,6 +54,17 @@ def test_a_feed_that_begins_anew_repeats_nothing(monkeypatch: pytest.MonkeyPatch
         OutputPiece("web1", "stderr", 0, b"err\n"),
         OutputPiece("web1", "stdout", 4, b"two\n"),
     ]
+
+
+def test_a_server_that_is_not_trusted_is_not_asked_again() -> None:
+    def refuse() -> Generator[bytes, None, None]:
+        raise UntrustedServer("push.test", "its certificate is of somebody else")
+        yield b""
+
+    borne: List[object] = []
+    with pytest.raises(UntrustedServer):
+        list(OutputFollower(refuse, 60.0, borne.append).pieces())
+    assert borne == []
 
 
 @pytest.mark.parametrize(

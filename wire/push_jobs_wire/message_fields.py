@@ -20,6 +20,9 @@ MAX_JOB_ID = 64
 STREAMS = ("stdout", "stderr")
 """The channels of a job."""
 
+LEFT_OUT = "[... %d bytes left out ...]"
+"""The line that stands where output was too much; both ends and people see the same one."""
+
 
 class MessageError(RemoteError):
     """Raised when a body is no JSON object or lacks what every message must have."""

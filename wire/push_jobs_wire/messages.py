@@ -7,6 +7,7 @@ elsewhere. Sources: pushy-protocol 5, 6.1; the extensions are ours.
 from push_jobs_wire.heartbeats import Heartbeat, JobRef, Runnable
 from push_jobs_wire.message_fields import (
     EXTENSIONS,
+    LEFT_OUT,
     MAX_JOB_ID,
     STREAMS,
     MessageError,
@@ -38,6 +39,7 @@ from push_jobs_wire.server_messages import (
 
 __all__ = [
     "EXTENSIONS",
+    "LEFT_OUT",
     "MAX_JOB_ID",
     "REPLIES",
     "STREAMS",

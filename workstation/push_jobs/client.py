@@ -37,6 +37,7 @@ from push_jobs.pinning import normalize_fingerprint
 from push_jobs.reading import read_cancellation, read_identity, read_job, read_page, read_uri
 from push_jobs.starting import START_PATIENCE, send_start
 from push_jobs.terminal import escape_line
+from push_jobs_wire.messages import STREAMS
 
 Key = Union[str, "os.PathLike[str]", bytes, RSAPrivateKey]
 
@@ -217,7 +218,7 @@ class Client(JobFollowing, NodeQueries):
         None when nothing was kept: the job did not capture, or the node has not ended. With
         ``partial`` also what a command that still runs has written so far. (pushy-api 4.6)
         """
-        if stream not in ("stdout", "stderr"):
+        if stream not in STREAMS:
             raise UsageError(f"there is no stream {stream!r}; choose stdout or stderr")
         path = f"/pushy/jobs/{segment(job_id)}/output/{segment(node)}/{stream}"
         path += "?partial=true" if partial else ""

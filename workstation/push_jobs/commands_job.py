@@ -13,9 +13,10 @@ from push_jobs.errors import UsageError
 from push_jobs.models import Job, JobSummary
 from push_jobs.moments import parse_moment
 from push_jobs.options import connect, examples, format_option, parsed
-from push_jobs.outputs import STREAMS, Piece, document, fetch, print_body, print_pieces, ran_on
+from push_jobs.outputs import Piece, document, fetch, print_body, print_pieces, ran_on
 from push_jobs.printing import notice, present
 from push_jobs.terminal import escape_line
+from push_jobs_wire.messages import STREAMS
 from push_jobs_wire.states import JobStatus
 
 _SHOWN = 100

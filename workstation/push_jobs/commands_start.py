@@ -14,10 +14,11 @@ from push_jobs.errors import PushJobsClientError, UsageError
 from push_jobs.job_request import MAX_FILE
 from push_jobs.models import Job
 from push_jobs.options import again, connect, examples, format_option, parsed
-from push_jobs.outputs import STREAMS, document, fetch, print_pieces, ran_on
+from push_jobs.outputs import document, fetch, print_pieces, ran_on
 from push_jobs.printing import notice, print_json, print_lines
 from push_jobs.progress import Progress, can_redraw
 from push_jobs.watching import watch
+from push_jobs_wire.messages import STREAMS
 
 
 def _environment(pairs: Sequence[str]) -> Optional[Dict[str, str]]:

@@ -17,11 +17,11 @@ from push_jobs.errors import (
     NotPermitted,
     PushJobsClientError,
     ServerUnreachable,
-    UntrustedServer,
     WaitTimeout,
 )
 from push_jobs.event_stream import SUMMARY, EventParser, JobEvent, implied
 from push_jobs.models import Job
+from push_jobs.patience import OnTrouble, Patience
 from push_jobs_wire.states import FINAL_JOB
 
 Pieces = Generator[bytes, None, None]
@@ -52,18 +52,16 @@ class Follower:
         open_feed: Open,
         states: Callable[[], Iterator[Job]],
         patience: float,
-        on_trouble: Optional[Callable[[PushJobsClientError], None]],
+        on_trouble: OnTrouble,
     ) -> None:
         self._open = open_feed
         self._states = states
-        self._patience = patience
-        self._on_trouble = on_trouble
+        self._patience = Patience(patience, on_trouble)
         self._last_id: Optional[str] = None
         self._seen: Set[Gist] = set()
         self._repeating = False
         self._has_feed = True
         self._over = False
-        self._away_since: Optional[float] = None
 
     def events(self) -> Iterator[JobEvent]:
         """All events from the beginning, as they happen; the last one is ``final``."""
@@ -85,16 +83,16 @@ class Follower:
         try:
             with closing(self._open(self._last_id)) as pieces:
                 for piece in pieces:
-                    self._away_since = None
+                    self._patience.answered()
                     yield from filter(self._counts, parser.take(piece))
                     if self._over or not self._has_feed:
                         return
-        except (NotPermitted, UntrustedServer):
+        except NotPermitted:
             raise
         except (ApiError, BadAnswer):
             self._has_feed = False
         except ServerUnreachable as error:
-            self._wait_for(error)
+            self._patience.bear(error)
 
     def _counts(self, event: JobEvent) -> bool:
         """Whether to show it: after a restart, what the server knows of the job comes again."""
@@ -110,14 +108,6 @@ class Follower:
         self._seen.add(event.gist)
         self._over = event.final
         return True
-
-    def _wait_for(self, error: ServerUnreachable) -> None:
-        now = time.monotonic()
-        self._away_since = self._away_since or now
-        if now - self._away_since > self._patience:
-            raise error
-        if self._on_trouble is not None:
-            self._on_trouble(error)
 
 
 class Doorbell:

@@ -10,13 +10,14 @@ from typing import Callable, Iterator, Optional, Sequence
 from urllib.parse import quote
 
 from push_jobs.connection import EVENTS, Connection
-from push_jobs.errors import ApiError, BadAnswer, PushJobsClientError, ServerUnreachable
+from push_jobs.errors import ApiError, BadAnswer, ServerUnreachable
 from push_jobs.event_stream import JobEvent
 from push_jobs.following import Follower, News, Pieces
-from push_jobs.live_output import STREAMS, OutputFollower, OutputPiece
+from push_jobs.live_output import OutputFollower, OutputPiece
 from push_jobs.models import Job
 from push_jobs.names import segment
-from push_jobs.starting import temporary
+from push_jobs.patience import OnTrouble, Patience
+from push_jobs_wire.messages import STREAMS
 
 PATIENCE = 60.0
 """Seconds for which a server may be away while one of its jobs is watched, as during a restart."""
@@ -60,7 +61,7 @@ class JobFollowing:
         job_id: str,
         *,
         timeout: Optional[float] = None,
-        on_trouble: Optional[Callable[[PushJobsClientError], None]] = None,
+        on_trouble: OnTrouble = None,
     ) -> Iterator[Job]:
         """Yield the job after each look at it, for the last time when it has ended.
 
@@ -77,23 +78,18 @@ class JobFollowing:
         self,
         job_id: str,
         timeout: Optional[float],
-        on_trouble: Optional[Callable[[PushJobsClientError], None]],
+        on_trouble: OnTrouble,
         news: News,
     ) -> Iterator[Job]:
         deadline = None if timeout is None else time.monotonic() + timeout
-        away_since: Optional[float] = None
+        patience = Patience(PATIENCE, on_trouble)
         for pause in pauses():
             try:
                 job = self.job(job_id)
             except (ServerUnreachable, ApiError) as error:
-                now = time.monotonic()
-                away_since = now if away_since is None else away_since
-                if not temporary(error) or now - away_since > PATIENCE:
-                    raise
-                if on_trouble is not None:
-                    on_trouble(error)
+                patience.bear(error)
             else:
-                away_since = None
+                patience.answered()
                 yield job
                 if job.ended:
                     return
@@ -104,7 +100,7 @@ class JobFollowing:
         self,
         job_id: str,
         *,
-        on_trouble: Optional[Callable[[PushJobsClientError], None]] = None,
+        on_trouble: OnTrouble = None,
     ) -> Iterator[JobEvent]:
         """Yield what happens to a job, from its beginning to its end, as it happens.
 
@@ -129,7 +125,7 @@ class JobFollowing:
         job_id: str,
         nodes: Sequence[str] = (),
         *,
-        on_trouble: Optional[Callable[[PushJobsClientError], None]] = None,
+        on_trouble: OnTrouble = None,
     ) -> Iterator[OutputPiece]:
         """Yield what ``nodes``, or all nodes, print, as they print it, to the end of the job.
 

@@ -9,13 +9,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Callable, Dict, Generator, Iterator, Optional, Tuple
 
-from push_jobs.errors import BadAnswer, PushJobsClientError, ServerUnreachable
+from push_jobs.errors import BadAnswer, ServerUnreachable
 from push_jobs.event_stream import JOB_COMPLETE, EventParser, JobEvent
+from push_jobs.patience import OnTrouble, Patience
 from push_jobs.terminal import escape_body, escape_line
+from push_jobs_wire.messages import LEFT_OUT
 
 OUTPUT = "output"
-STREAMS = ("stdout", "stderr")
-MARK = "[... %d bytes left out ...]"
 _PAUSE = 0.5
 """Seconds before a feed that ended too soon is opened again."""
 
@@ -47,14 +47,12 @@ class OutputFollower:
         self,
         open_feed: Callable[[], Generator[bytes, None, None]],
         patience: float,
-        on_trouble: Optional[Callable[[PushJobsClientError], None]],
+        on_trouble: OnTrouble,
     ) -> None:
         self._open = open_feed
-        self._patience = patience
-        self._on_trouble = on_trouble
+        self._patience = Patience(patience, on_trouble)
         self._positions: Dict[Tuple[str, str], int] = {}
         self._over = False
-        self._away_since: Optional[float] = None
 
     def pieces(self) -> Iterator[OutputPiece]:
         """All output from the beginning, as it comes, to the end of the job."""
@@ -62,7 +60,7 @@ class OutputFollower:
             try:
                 yield from self._read()
             except ServerUnreachable as error:
-                self._wait_for(error)
+                self._patience.bear(error)
             if self._over:
                 return
             time.sleep(_PAUSE)
@@ -81,7 +79,7 @@ class OutputFollower:
         parser = EventParser()
         with closing(self._open()) as bytes_of_feed:
             for some in bytes_of_feed:
-                self._away_since = None
+                self._patience.answered()
                 for event in parser.take(some):
                     if event.name == JOB_COMPLETE:
                         self._over = True
@@ -89,14 +87,6 @@ class OutputFollower:
                     piece = self.fresh(_piece(event)) if event.name == OUTPUT else None
                     if piece is not None:
                         yield piece
-
-    def _wait_for(self, error: ServerUnreachable) -> None:
-        now = time.monotonic()
-        self._away_since = self._away_since or now
-        if now - self._away_since > self._patience:
-            raise error
-        if self._on_trouble is not None:
-            self._on_trouble(error)
 
 
 def _piece(event: JobEvent) -> OutputPiece:
@@ -121,7 +111,7 @@ class LinePrinter:
         left_out = piece.offset - self._positions.get(channel, 0)
         if left_out > 0:
             self._finish(channel)
-            self._print(channel, (MARK % left_out).encode("ascii"))
+            self._print(channel, (LEFT_OUT % left_out).encode("ascii"))
         self._positions[channel] = piece.offset + len(piece.data)
         *lines, rest = (self._rest.pop(channel, b"") + piece.data).split(b"\n")
         for line in lines:

@@ -13,9 +13,8 @@ from push_jobs.client import Client
 from push_jobs.models import Job
 from push_jobs.printing import cell, print_text
 from push_jobs.terminal import escape_body
+from push_jobs_wire.messages import STREAMS
 from push_jobs_wire.states import NodeStatus
-
-STREAMS = ("stdout", "stderr")
 
 _NEVER_RAN = (
     NodeStatus.NEW,

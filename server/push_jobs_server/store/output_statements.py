@@ -9,9 +9,10 @@ from sqlalchemy import bindparam, delete, func
 from push_jobs_server.records import OutputChunk
 from push_jobs_server.store.node_statements import Row, Statement, beside_node
 from push_jobs_server.store.tables import output_chunks
+from push_jobs_wire.messages import LEFT_OUT
 
-MARK = b"\n[... %d bytes left out ...]\n"
-"""Stands where bytes are missing; agents write the same mark."""
+MARK = f"\n{LEFT_OUT}\n".encode("ascii")
+"""Stands where bytes are missing."""
 
 
 def add_chunk(insert: Any) -> Statement:
