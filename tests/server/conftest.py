@@ -12,7 +12,7 @@ from databases import Missing, Postgres, sqlite_url
 from sqlalchemy import delete
 
 from push_jobs_server.store import Store
-from push_jobs_server.store.tables import metadata
+from push_jobs_server.store.tables import identity_version, metadata
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +85,8 @@ def postgresql_store_url(postgresql_with_tables: str) -> str:
     store = Store(postgresql_with_tables)
     with store.writing() as database:
         for table in reversed(metadata.sorted_tables):
-            database.execute(delete(table))
+            if table is not identity_version:  # its one row is part of the schema
+                database.execute(delete(table))
     store.close()
     return postgresql_with_tables
 

@@ -7,7 +7,7 @@ from typing import Dict, List, Optional, Tuple
 import pytest
 
 from push_jobs_server.identity import cached
-from push_jobs_server.identity.base import IdentityUnavailable, Principal
+from push_jobs_server.identity.base import IdentityUnavailable, Principal, Questions
 from push_jobs_server.identity.cached import CachedIdentity
 
 WEB = [Principal("web", "client", True, "PEM")]
@@ -31,6 +31,10 @@ class Source:
     def close(self) -> None:
         """Count as a question, so that tests see it."""
         self._count()
+
+    def for_request(self) -> Questions:
+        """See Identity."""
+        return self
 
     def has_organization(self, org: str) -> bool:
         """See Identity."""

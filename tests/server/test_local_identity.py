@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from stored_jobs import created
 
-from push_jobs_server.identity.base import Group, Identity, IdentityError, Principal
+from push_jobs_server.identity.base import Group, IdentityError, Principal, Source
 from push_jobs_server.identity.local import LocalIdentity
 from push_jobs_server.node_records import NodeSighted
 from push_jobs_server.records import Grant, GrantStored, SessionKeyStored
@@ -40,7 +40,7 @@ def local(store: Store) -> LocalIdentity:
 
 
 def test_it_answers_what_the_api_asks(local: LocalIdentity) -> None:
-    identity: Identity = local
+    identity: Source = local
     assert identity.has_organization("acme")
     assert not identity.has_organization("nobody")
 

@@ -24,6 +24,7 @@ from push_jobs_server.feeds.hub import FeedRules
 from push_jobs_server.feeds.readers import Feeds
 from push_jobs_server.identity.base import Identity
 from push_jobs_server.identity.local import LocalIdentity
+from push_jobs_server.identity.remembered import RememberedIdentity
 from push_jobs_server.records import Change, SessionKeyStored
 from push_jobs_server.settings import TABLE
 from push_jobs_server.store import Store
@@ -146,7 +147,7 @@ class Desk:
             values,
             facts,
             self.store,
-            source or self.identity,
+            source or RememberedIdentity(self.identity),
             self.engine,
             self.feeds,
             clock,

@@ -54,14 +54,14 @@ class AllNodes:
 
     def _registered(self, org: str) -> Optional["frozenset[str]"]:
         try:
-            names = self._services.identity.clients(org)
+            names = self._services.identity.for_request().clients(org)
         except PushJobsError as error:
             raise unavailable(f"clients can't be read now: {error}") from None
         return None if names is None else frozenset(names)
 
     def _is_registered(self, org: str, node: str) -> bool:
         try:
-            found = self._services.identity.principals(org, node)
+            found = self._services.identity.for_request().principals(org, node)
         except PushJobsError as error:
             raise unavailable(f"clients can't be read now: {error}") from None
         return any(each.kind == "client" for each in found)

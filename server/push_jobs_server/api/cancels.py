@@ -30,7 +30,7 @@ class Cancels:
         """Cancel a job on some nodes or all; the same again is no error, nor is an ended job."""
         request = SignedRequest(self._services, environ)
         caller = request.authenticate(org)
-        authorize(self._services, org, caller, WRITE)
+        authorize(org, caller, WRITE)
         body = read_cancel(request.body)
         accept.check()
         kind = str(environ.get("CONTENT_TYPE", "")).split(";")[0].strip().lower()

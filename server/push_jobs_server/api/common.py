@@ -16,7 +16,7 @@ from push_jobs_server.records import JobRecord
 def admit_reader(services: Services, environ: Dict[str, Any], accept: Accepts, org: str) -> None:
     """Steps 4 to 16 of a GET: who asks, whether he may read, whether he takes what comes."""
     caller = SignedRequest(services, environ).authenticate(org)
-    authorize(services, org, caller, READ)
+    authorize(org, caller, READ)
     accept.check()
 
 

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from push_jobs_server.api.refusals import REQUEST
 from push_jobs_server.api.services import Caller, Failure, Services, bad_gateway, unavailable
 from push_jobs_server.api.urls import client_address
-from push_jobs_server.identity.base import IdentityUnavailable, Principal
+from push_jobs_server.identity.base import IdentityUnavailable, Principal, Questions
 from push_jobs_server.keys import load_key
 from push_jobs_server.store import StoreUnavailable
 from push_jobs_wire import chef_auth
@@ -33,6 +33,7 @@ class SignedRequest:
         self._environ = environ
         self.caller: Optional[Caller] = None
         """Who made the request, once that is proven."""
+        self._identity: Questions
         environ[REQUEST] = self
         self.method = str(environ["REQUEST_METHOD"])
         self.target = str(environ["REQUEST_URI"])
@@ -69,10 +70,11 @@ class SignedRequest:
     def _principals(self, org: str) -> List[Principal]:
         name = self.claim.user_id
         try:
-            if not self._services.identity.has_organization(org):
+            identity = self._identity = self._services.identity.for_request()
+            if not identity.has_organization(org):
                 raise Failure(404, [f"organization '{org}' does not exist."])
             # Nobody has such a name, and PostgreSQL could not even be asked for it.
-            found = [] if "\0" in name else self._services.identity.principals(org, name)
+            found = [] if "\0" in name else identity.principals(org, name)
         except IdentityUnavailable as error:
             raise bad_gateway("key", error) from None
         except StoreUnavailable as error:
@@ -103,6 +105,7 @@ class SignedRequest:
             chosen.name,
             chosen.kind,
             chosen.public_key,
+            self._identity,
             self._request_key(org),
             client_address(self._environ, self._services.settings["trusted_proxies"]),
         )

@@ -39,7 +39,7 @@ class Jobs:
         """
         request = SignedRequest(self._services, environ)
         caller = request.authenticate(org)
-        authorize(self._services, org, caller, WRITE)
+        authorize(org, caller, WRITE)
         key = read_key(environ)
         asked, timeout_was_given = self._read(request.body, org, caller)
         accept.check()

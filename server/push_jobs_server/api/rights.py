@@ -25,15 +25,15 @@ class Ruling:
     rule: str
 
 
-def ruling(services: Services, org: str, caller: Caller, action: str) -> Ruling:
+def ruling(org: str, caller: Caller, action: str) -> Ruling:
     """Whether a member of an organization may read, or start and cancel jobs (``write``)."""
     group = _GROUPS[action]
-    member = _member(services, org, group, caller)
+    member = _member(org, group, caller)
     if member is not None:
         return Ruling(member, f"member of {group}" if member else f"not in {group}")
     if action == READ:
         return Ruling(True, f"no group {group} exists, and every member of {org} may")
-    admin = _member(services, org, _ADMINS, caller)
+    admin = _member(org, _ADMINS, caller)
     words = {
         True: f"member of {_ADMINS}",
         False: f"not in {_ADMINS}",
@@ -45,16 +45,16 @@ def ruling(services: Services, org: str, caller: Caller, action: str) -> Ruling:
 def settings_ruling(services: Services, org: str, caller: Caller, node: str) -> Ruling:
     """Whether a member of an organization may fetch the settings of a node."""
     if caller.kind != "client":
-        read = ruling(services, org, caller, READ)
+        read = ruling(org, caller, READ)
         return replace(read, rule=f"a user, as for reading: {read.rule}")
     if not services.settings["validate_client_node_name"]:
         return Ruling(True, f"every client of {org} may: validate_client_node_name is off")
     return Ruling(caller.name == node, f"a client, for the node of its own name: {caller.name}")
 
 
-def authorize(services: Services, org: str, caller: Caller, action: str) -> None:
+def authorize(org: str, caller: Caller, action: str) -> None:
     """Step 15: reader and writer groups (pushy-api 3.2). Raises Failure 403."""
-    if not ruling(services, org, caller, action).allowed:
+    if not ruling(org, caller, action).allowed:
         refuse(caller)
 
 
@@ -64,9 +64,9 @@ def refuse(caller: Caller) -> None:
     raise Failure(403, [text])
 
 
-def _member(services: Services, org: str, group: str, caller: Caller) -> Optional[bool]:
+def _member(org: str, group: str, caller: Caller) -> Optional[bool]:
     try:
-        return services.identity.is_member(org, group, caller.kind, caller.name)
+        return caller.identity.is_member(org, group, caller.kind, caller.name)
     except IdentityUnavailable as error:
         raise bad_gateway("group", error) from None
     except PushJobsError as error:

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Optional, Protocol, Union
 from push_jobs_server.api.refused_fetches import RefusedFetches
 from push_jobs_server.engine.thread import EngineThread
 from push_jobs_server.feeds.readers import Feeds
-from push_jobs_server.identity.base import Identity, IdentityUnavailable
+from push_jobs_server.identity.base import Identity, IdentityUnavailable, Questions
 from push_jobs_server.records import Busy
 from push_jobs_server.store import Store
 from push_jobs_wire.settings import Values
@@ -98,10 +98,14 @@ def bad_gateway(what: str, why: IdentityUnavailable) -> Failure:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who made a request: the entry of the key that verified it."""
+    """Who made a request: the entry of the key that verified it.
+
+    ``identity`` is whom that request asks about rights.
+    """
 
     name: str
     kind: str
     public_key: str
+    identity: Questions = field(repr=False, compare=False)
     request_key: str = field(repr=False, default="")
     address: Optional[str] = None

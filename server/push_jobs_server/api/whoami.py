@@ -33,5 +33,5 @@ class WhoAmI:
 
     def _rulings(self, org: str, caller: Caller) -> Dict[str, Ruling]:
         services = self._services
-        found = {action: ruling(services, org, caller, action) for action in (READ, WRITE)}
+        found = {action: ruling(org, caller, action) for action in (READ, WRITE)}
         return {**found, "settings": settings_ruling(services, org, caller, caller.name)}

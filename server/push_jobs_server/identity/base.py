@@ -41,15 +41,12 @@ class Group:
     groups: Tuple[str, ...] = ()
 
 
-class Identity(Protocol):
-    """Where identities come from. Asked with every request; changes count with the next one.
+class Questions(Protocol):
+    """What a request may ask.
 
     Every method may raise StoreUnavailable, IdentityUnavailable or another PushJobsError when
     nobody can answer now.
     """
-
-    def close(self) -> None:
-        """Release what is held open; nothing may be asked any more."""
 
     def has_organization(self, org: str) -> bool:
         """True when there is such an organization."""
@@ -62,3 +59,17 @@ class Identity(Protocol):
 
     def is_member(self, org: str, group: str, kind: str, name: str) -> Optional[bool]:
         """Whether a user or client is in a group or a group below it; None: no such group."""
+
+
+class Identity(Protocol):
+    """Where identities come from. Asked with every request; changes count with the next one."""
+
+    def close(self) -> None:
+        """Release what is held open; nothing may be asked any more."""
+
+    def for_request(self) -> Questions:
+        """Who answers the questions of one request, as things are now; raises as they do."""
+
+
+class Source(Identity, Questions, Protocol):
+    """An identity source that can also be asked by itself."""

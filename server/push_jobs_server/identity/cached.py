@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import Any, Callable, List, Optional, Tuple
 
-from push_jobs_server.identity.base import Identity, Principal
+from push_jobs_server.identity.base import Principal, Questions, Source
 
 _MOST = 10_000
 """Answers that are kept; past it the oldest go."""
@@ -24,7 +24,7 @@ class CachedIdentity:
         clock: a clock in seconds that never goes back.
     """
 
-    def __init__(self, source: Identity, seconds: float, clock: Callable[[], float]) -> None:
+    def __init__(self, source: Source, seconds: float, clock: Callable[[], float]) -> None:
         self._source = source
         self._seconds = seconds
         self._clock = clock
@@ -34,6 +34,10 @@ class CachedIdentity:
     def close(self) -> None:
         """Close the source."""
         self._source.close()
+
+    def for_request(self) -> Questions:
+        """Itself."""
+        return self
 
     def has_organization(self, org: str) -> bool:
         """True when there is such an organization."""

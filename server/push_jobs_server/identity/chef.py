@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import List, Optional, Sequence, Set
 
 from push_jobs_server.identity import chef_answers
-from push_jobs_server.identity.base import Group, Principal
+from push_jobs_server.identity.base import Group, Principal, Questions
 from push_jobs_server.identity.chef_http import ChefHttp
 from push_jobs_server.identity.chef_places import Place, Places
 from push_jobs_server.identity.chef_question import Question
@@ -49,6 +49,10 @@ class ChefIdentity:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    def for_request(self) -> Questions:
+        """Itself: everything is asked when it is needed."""
+        return self
 
     def has_organization(self, org: str) -> bool:
         """True when there is such an organization; one that is a whole server always exists."""

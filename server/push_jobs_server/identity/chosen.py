@@ -13,6 +13,7 @@ from push_jobs_server.identity.chef import ChefIdentity
 from push_jobs_server.identity.chef_http import ChefHttp, Signer
 from push_jobs_server.identity.chef_places import Places
 from push_jobs_server.identity.local import LocalIdentity
+from push_jobs_server.identity.remembered import RememberedIdentity
 from push_jobs_server.private_files import FileError, read
 from push_jobs_server.store import Store
 from push_jobs_wire.chef_auth import load_private_key
@@ -27,7 +28,7 @@ def open_identity(settings: Mapping[str, Any], store: Store) -> Identity:
         store: where ``local`` identities are.
     """
     if settings["identity"] == "local":
-        return LocalIdentity(store)
+        return RememberedIdentity(LocalIdentity(store))
     chef = open_chef(settings)
     seconds = float(settings["chef.cache_time"])
     if not seconds:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Dict, List, Optional, Tuple
+from contextlib import contextmanager
+from typing import Dict, Iterator, List, Optional, Tuple
 
-from sqlalchemy import Table, delete, insert, select
+from sqlalchemy import Table, delete, insert, select, update
 from sqlalchemy.engine import Connection
 
 from push_jobs_server import audit
 from push_jobs_server.identity import queries
-from push_jobs_server.identity.base import Group, IdentityError, Principal
+from push_jobs_server.identity.base import Group, IdentityError, Principal, Questions
 from push_jobs_server.identity.names import check_name, check_organization, check_text
 from push_jobs_server.identity.rows import add, equal, exists, need, need_org, pairs, remove
 from push_jobs_server.store import Store
@@ -27,6 +28,7 @@ from push_jobs_server.store.tables import (
     group_clients,
     group_groups,
     group_users,
+    identity_version,
     jobs,
     node_sightings,
     org_groups,
@@ -64,6 +66,24 @@ class LocalIdentity:
     def close(self) -> None:
         """Do nothing: the store belongs to whoever opened it."""
 
+    def for_request(self) -> Questions:
+        """Itself."""
+        return self
+
+    def version(self) -> int:
+        """Another number after each change, whichever process made it."""
+        with self._store.reading() as db:
+            # As text: this is asked with every request, and a compiled query costs twice as much.
+            return int(db.exec_driver_sql("SELECT version FROM identity_version").scalar())
+
+    @contextmanager
+    def _changing(self) -> Iterator[Connection]:
+        """One transaction for a change; servers notice it by the version."""
+        with self._store.writing() as db:
+            version = identity_version.c.version
+            db.execute(update(identity_version).values({version: version + 1}))
+            yield db
+
     # What requests ask
 
     def has_organization(self, org: str) -> bool:
@@ -90,14 +110,14 @@ class LocalIdentity:
         """Make an organization with an empty group ``admins``."""
         check_organization(name)
         check_text("full name of an organization", full_name)
-        with self._store.writing() as db:
+        with self._changing() as db:
             add(db, organizations, f"organization '{name}'", {"full_name": full_name}, name=name)
             add(db, org_groups, "group 'admins'", org=name, name="admins")
             self._note(db, "org.create", name, name)
 
     def delete_org(self, name: str, force: bool = False) -> None:
         """Remove an organization, its clients and groups; its jobs only with ``force``."""
-        with self._store.writing() as db:
+        with self._changing() as db:
             if not force and exists(db, jobs, org=name):
                 raise IdentityError(
                     f"organization '{name}' has jobs; they are lost with it: delete it by force"
@@ -114,7 +134,7 @@ class LocalIdentity:
 
     def add_user_to_org(self, org: str, user: str) -> None:
         """Associate a user with an organization."""
-        with self._store.writing() as db:
+        with self._changing() as db:
             need_org(db, org)
             need(db, users, f"user '{user}'", name=user)
             add(db, org_users, f"user '{user}' in organization '{org}'", org=org, name=user)
@@ -122,7 +142,7 @@ class LocalIdentity:
 
     def remove_user_from_org(self, org: str, user: str) -> None:
         """Take a user out of an organization and all its groups."""
-        with self._store.writing() as db:
+        with self._changing() as db:
             need_org(db, org)
             remove(db, org_users, f"user '{user}' in organization '{org}'", org=org, name=user)
             self._note(db, "org.remove-user", org, user)
@@ -137,7 +157,7 @@ class LocalIdentity:
         """Make a user with one key; he belongs to no organization yet."""
         check_name("user", name)
         _check_key(public_key)
-        with self._store.writing() as db:
+        with self._changing() as db:
             add(db, users, f"user '{name}'", name=name)
             row = {"owner": name, "key_name": FIRST_KEY, "public_key": public_key}
             db.execute(insert(user_keys), row)
@@ -145,7 +165,7 @@ class LocalIdentity:
 
     def delete_user(self, name: str) -> None:
         """Remove a user everywhere."""
-        with self._store.writing() as db:
+        with self._changing() as db:
             remove(db, users, f"user '{name}'", name=name)
             self._note(db, "user.delete", None, name)
 
@@ -165,7 +185,7 @@ class LocalIdentity:
         """Make a client (a node, mostly) with one key."""
         check_name("client", name)
         _check_key(public_key)
-        with self._store.writing() as db:
+        with self._changing() as db:
             need_org(db, org)
             add(db, clients, _client(org, name), org=org, name=name)
             row = {"org": org, "owner": name, "key_name": FIRST_KEY, "public_key": public_key}
@@ -174,7 +194,7 @@ class LocalIdentity:
 
     def delete_client(self, org: str, name: str) -> None:
         """Remove a client, and what lets the node of its name connect."""
-        with self._store.writing() as db:
+        with self._changing() as db:
             need_org(db, org)
             remove(db, clients, _client(org, name), org=org, name=name)
             for table in (grants, session_keys, node_sightings):
@@ -193,7 +213,7 @@ class LocalIdentity:
         """Give a user (``org`` is None) or a client one more key."""
         check_name("key", key_name)
         _check_key(public_key)
-        with self._store.writing() as db:
+        with self._changing() as db:
             table, owner, what = _owner(db, kind, org, name)
             what = f"key '{key_name}' of {what}"
             add(db, table, what, {"public_key": public_key}, key_name=key_name, **owner)
@@ -201,7 +221,7 @@ class LocalIdentity:
 
     def remove_key(self, kind: str, org: Optional[str], name: str, key_name: str) -> None:
         """Take a key away; requests signed with it fail from now on."""
-        with self._store.writing() as db:
+        with self._changing() as db:
             table, owner, what = _owner(db, kind, org, name)
             remove(db, table, f"key '{key_name}' of {what}", key_name=key_name, **owner)
             self._note(db, f"{kind}.remove-key", org, name, key=key_name)
@@ -218,14 +238,14 @@ class LocalIdentity:
     def create_group(self, org: str, name: str) -> None:
         """Make an empty group."""
         check_name("group", name)
-        with self._store.writing() as db:
+        with self._changing() as db:
             need_org(db, org)
             add(db, org_groups, _group(org, name), org=org, name=name)
             self._note(db, "group.create", org, name)
 
     def delete_group(self, org: str, name: str) -> None:
         """Remove a group, also from the groups that it is in; its members stay."""
-        with self._store.writing() as db:
+        with self._changing() as db:
             need_org(db, org)
             remove(db, org_groups, _group(org, name), org=org, name=name)
             self._note(db, "group.delete", org, name)
@@ -244,7 +264,7 @@ class LocalIdentity:
 
     def add_to_group(self, org: str, group: str, kind: str, name: str) -> None:
         """Put a user, client or group of the organization into a group."""
-        with self._store.writing() as db:
+        with self._changing() as db:
             table, what = _membership(db, org, group, kind, name)
             here = f"{kind} '{name}' in organization '{org}'"
             need(db, _ACTORS[kind], here, org=org, name=name)
@@ -253,7 +273,7 @@ class LocalIdentity:
 
     def remove_from_group(self, org: str, group: str, kind: str, name: str) -> None:
         """Take a user, client or group out of a group."""
-        with self._store.writing() as db:
+        with self._changing() as db:
             table, what = _membership(db, org, group, kind, name)
             remove(db, table, what, org=org, group_name=group, member=name)
             self._note(db, "group.remove", org, group, kind=kind, member=name)

@@ -26,7 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0006"
 """The revision that this program needs; revisions are numbers, so that older and newer show."""
 
 metadata = MetaData(
@@ -209,6 +209,13 @@ node_sightings = Table(
 
 # Local identity. Members of groups hang on membership in the organization, so that nobody stays
 # in a group of an organization that he left. The second indexes serve these cascades.
+
+identity_version = Table(
+    "identity_version",
+    metadata,
+    # One row. Each change raises it, so that servers know when to ask anew.
+    Column("version", BigInteger, nullable=False),
+)
 
 organizations = Table(
     "organizations",
