@@ -26,7 +26,7 @@ def test_a_database_of_the_first_version_keeps_its_jobs(database_url: str) -> No
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         for statement, rows in ChangeSet([created()]).steps(Statements(connection.dialect.name)):
-            connection.execute(statement, rows)
+            statement.run(connection, rows)
     engine.dispose()
     with pytest.raises(StoreError, match="push-jobs-server migrate"):
         Store(database_url)

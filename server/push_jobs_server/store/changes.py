@@ -35,6 +35,7 @@ from push_jobs_server.records import (
 )
 from push_jobs_server.store.node_statements import ManyRows, PackedRows, Row, Statement, beside_node
 from push_jobs_server.store.output_statements import add_chunk, chunk_row, drop_middle, middle_row
+from push_jobs_server.store.prepared import Executable, executable
 from push_jobs_server.store.tables import (
     audit,
     grants,
@@ -52,7 +53,7 @@ from push_jobs_wire.states import OPEN_NODE
 GRANTS_KEPT = 8
 """Grants kept per node: each start of an agent brings one, and nothing else would remove them."""
 
-Step = Tuple[Statement, List[Row]]
+Step = Tuple[Executable, List[Row]]
 
 
 class Statements:
@@ -64,25 +65,29 @@ class Statements:
 
     def __init__(self, dialect: str) -> None:
         insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
+        set_job = update(jobs).where(jobs.c.id == bindparam("of_job"))
+        job_fields = {name: bindparam(name) for name in ("status", "updated_at", "run_deadline")}
+        self.nodes = ManyRows(insert) if dialect == "postgresql" else PackedRows()
+
+        def ready(statement: Any) -> Executable:
+            return executable(dialect, statement)
+
         # A transaction whose commit got lost with its connection is written again; whatever it
         # inserted may be there already. A job's id is random: the same id is the same job.
-        self.add_job = insert(jobs).on_conflict_do_nothing(index_elements=["id"])
-        self.add_input = insert(job_inputs).on_conflict_do_nothing()
-        self.nodes = ManyRows(insert) if dialect == "postgresql" else PackedRows()
-        self.set_job = update(jobs).where(jobs.c.id == bindparam("of_job"))
-        self.set_job = self.set_job.values(
-            {name: bindparam(name) for name in ("status", "updated_at", "run_deadline")}
-        )
-        self.add_late = _add_where_over(insert, late_results, _not_that_status())
-        self.add_output = _add_where_over(insert, outputs)
-        self.add_cancel = insert(job_cancels).on_conflict_do_nothing()
-        self.add_chunk = add_chunk(insert)
-        self.drop_middle = drop_middle()
-        self.add_grant = _replace(insert, grants)
-        self.drop_grants = _drop_grants()
-        self.add_session_key = _replace(insert, session_keys)
-        self.add_audit = insert(audit).on_conflict_do_nothing(index_elements=["id"])
-        self.add_sighting = _replace(insert, node_sightings)
+        self.add_job = ready(insert(jobs).on_conflict_do_nothing(index_elements=["id"]))
+        self.add_input = ready(insert(job_inputs).on_conflict_do_nothing())
+        self.add_nodes, self.set_nodes = ready(self.nodes.add), ready(self.nodes.change)
+        self.set_job = ready(set_job.values(job_fields))
+        self.add_late = ready(_add_where_over(insert, late_results, _not_that_status()))
+        self.add_output = ready(_add_where_over(insert, outputs))
+        self.add_cancel = ready(insert(job_cancels).on_conflict_do_nothing())
+        self.add_chunk = ready(add_chunk(insert))
+        self.drop_middle = ready(drop_middle())
+        self.add_grant = ready(_replace(insert, grants))
+        self.drop_grants = ready(_drop_grants())
+        self.add_session_key = ready(_replace(insert, session_keys))
+        self.add_audit = ready(insert(audit).on_conflict_do_nothing(index_elements=["id"]))
+        self.add_sighting = ready(_replace(insert, node_sightings))
 
 
 def _not_that_status() -> Any:
@@ -173,9 +178,9 @@ class ChangeSet:
         yield statements.add_job, [_job_row(job) for job in self._created]
         inputs = (_input_row(job) for job in self._created)
         yield statements.add_input, [row for row in inputs if row is not None]
-        nodes = statements.nodes
-        yield nodes.add, nodes.pack([row for job in self._created for row in _node_rows(job)])
-        yield nodes.change, nodes.pack([_node_row(change) for change in self._nodes.values()])
+        pack = statements.nodes.pack
+        yield statements.add_nodes, pack([row for job in self._created for row in _node_rows(job)])
+        yield statements.set_nodes, pack([_node_row(change) for change in self._nodes.values()])
         yield statements.add_late, [_late_row(change) for change in self._late]
         # One by one: PostgreSQL's driver would make one huge text of many.
         for output in self._outputs:

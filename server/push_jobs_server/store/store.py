@@ -132,7 +132,7 @@ class Store:
             return
         with self.writing() as connection:
             for statement, rows in ChangeSet(changes).steps(self._statements):
-                connection.execute(statement, rows)
+                statement.run(connection, rows)
 
     def jobs(self, org: str) -> List[JobRecord]:
         """All jobs of an organization, oldest first.
