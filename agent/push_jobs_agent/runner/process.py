@@ -129,8 +129,8 @@ def _channels(capture: bool) -> tuple[list[int], list[int]]:
 
 
 def _fork() -> int:
-    """Fork with all signals held back: the child must never run, or wake up, our own handlers."""
-    before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    """Fork with signals held back: the child must never run, or wake up, our own handlers."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, RESET)
     pid = -1
     try:
         pid = os.fork()

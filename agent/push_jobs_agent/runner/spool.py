@@ -194,4 +194,4 @@ def _sync(path: str) -> None:
 def _write(path: str, fields: dict[str, Any]) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     with open(os.open(path, flags, 0o600), "w", encoding="ascii") as file:
-        json.dump(fields, file)
+        file.write(json.dumps(fields))  # at once: piece by piece takes much longer

@@ -61,5 +61,6 @@ class Prepared:
 
 def executable(dialect: str, statement: Any) -> Executable:
     """The faster way to execute a statement on a database."""
-    made: Executable = Prepared(statement) if dialect == "sqlite" else Plain(statement)
-    return made
+    if dialect == "sqlite":
+        return Prepared(statement)
+    return Plain(statement)
