@@ -28,7 +28,7 @@ def test_a_job_runs_and_completes() -> None:
     desk.store()
     assert OutputStored("j1", "a", b"hi\n", b"") in desk.stored
     desk.wait(5)
-    assert not desk.engine.jobs
+    assert not desk.engine.jobs.by_id
 
 
 def test_nothing_is_sent_or_answered_before_the_job_is_stored() -> None:
@@ -47,7 +47,7 @@ def test_a_job_that_can_not_be_stored_never_starts() -> None:
     desk.ask(request_key="k")
     error = RuntimeError("disk")
     desk.fail(error)
-    assert (desk.answers, desk.sent, dict(desk.engine.jobs)) == ([error], [], {})
+    assert (desk.answers, desk.sent, dict(desk.engine.jobs.by_id)) == ([error], [], {})
     desk.start("j2", request_key="k")
     assert desk.answers[1:] == ["j2"]
 
@@ -143,7 +143,7 @@ def test_the_same_request_is_answered_with_the_first_job() -> None:
     desk.store()
     desk.ask("j3", request_key="k")
     assert desk.answers == ["j1", "j1", "j1"]
-    assert list(desk.engine.jobs) == ["j1"]
+    assert list(desk.engine.jobs.by_id) == ["j1"]
 
 
 def test_the_same_request_key_of_another_organization_is_another_job() -> None:
@@ -180,6 +180,6 @@ def test_a_request_is_forgotten_with_its_job() -> None:
     desk = EngineDesk()
     desk.start("j1", request_key="k")
     desk.wait(6)
-    assert not desk.engine.jobs
+    assert not desk.engine.jobs.by_id
     desk.start("j2", request_key="k")
     assert desk.answers == ["j1", "j2"]

@@ -26,6 +26,6 @@ def test_a_job_over_memory() -> None:
         beat = json.loads(until(lambda: transport.beats)[0][1])
         assert (beat["type"], beat["incarnation_id"]) == ("heartbeat", "run-1")
         with pytest.raises(KeyError):
-            thread.ask(lambda engine, answer: answer(engine.jobs["none"]))
+            thread.ask(lambda engine, answer: answer(engine.jobs.by_id["none"]))
     finally:
         finish(thread)

@@ -31,7 +31,7 @@ class CancelDesk(EngineDesk):
         self.store()
         answer = self.answers[-1]
         assert isinstance(answer, Cancelled), answer
-        job = self.engine.jobs.get("j1")
+        job = self.engine.jobs.by_id.get("j1")
         if job is not None:
             assert answer.status is job.status
             assert {name: pair[1] for name, pair in answer.nodes.items()}.items() <= set(

@@ -164,7 +164,7 @@ class EngineDesk:
 
     def job(self, job_id: str = "j1") -> Tuple[str, Dict[str, str]]:
         """Status words of a job and of its nodes."""
-        job = self.engine.jobs[job_id]
+        job = self.engine.jobs.by_id[job_id]
         return job.status.value, {name: status.value for name, status in job.nodes.items()}
 
 

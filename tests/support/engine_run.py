@@ -93,7 +93,7 @@ def run_a_job(
     send(frames(Reply(NodeInput.ACK_RUN, JobRef("j1")), 3))
     send(frames(Reply(NodeInput.SUCCEEDED, JobRef("j1")), 4))
     assert read() == "confirm"
-    status = thread.ask(lambda engine, answer: answer(engine.jobs["j1"].status.value))
+    status = thread.ask(lambda engine, answer: answer(engine.jobs.by_id["j1"].status.value))
     assert status == "complete"
 
 

@@ -209,7 +209,7 @@ class Stage:
         """Let the time of the vote or of the run be over."""
 
         def tick(engine: Engine, answer: Any) -> None:
-            job = engine.jobs[job_id]
+            job = engine.jobs.by_id[job_id]
             job.tick(job.deadline() or 0.0)
             answer(None)
 
@@ -219,7 +219,7 @@ class Stage:
         """The status of a job, and of its nodes."""
 
         def look(engine: Engine, answer: Any) -> None:
-            job = engine.jobs[job_id]
+            job = engine.jobs.by_id[job_id]
             answer((job.status.value, {name: each.value for name, each in job.nodes.items()}))
 
         found: Tuple[str, Dict[str, str]] = self._thread.ask(look)

@@ -48,7 +48,7 @@ class Admission:
         """Whether to replace a session key: never during a job, whose result it may have signed."""
         engine = self._engine
         age = engine.wall - self._keys_made.setdefault(node, engine.wall)
-        return age >= engine.rules.session_key_lifetime and not engine.open_jobs(node)
+        return age >= engine.rules.session_key_lifetime and not engine.jobs.open_for(node)
 
     def authorise(self, curve_key: str, wall: float) -> Optional[str]:
         """Who may connect with a CURVE key now, as ``ORG/NODE``; a refusal is noted."""

@@ -46,7 +46,7 @@ class Cancels:
         None is the answer when the job is not in memory: then it has ended. An exception is the
         answer when the cancel could not be stored; then nothing was done.
         """
-        job = self._engine.jobs.get(request.job_id)
+        job = self._engine.jobs.by_id.get(request.job_id)
         if job is None or job.request.org != request.org:
             answer(None)
             return

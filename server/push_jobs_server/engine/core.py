@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from push_jobs_server.audit import job_started
 from push_jobs_server.engine.access import Access
@@ -21,6 +21,7 @@ from push_jobs_server.engine.dialogue import Dialogue
 from push_jobs_server.engine.events import Event, Told, start_event
 from push_jobs_server.engine.inbox import Inbox
 from push_jobs_server.engine.job import JobMachine, Report
+from push_jobs_server.engine.job_table import JobTable
 from push_jobs_server.engine.node import HealthRules, NodeKey
 from push_jobs_server.engine.output import OutputIntake
 from push_jobs_server.engine.roster import Frames, Roster
@@ -137,8 +138,7 @@ class Engine:
         self.admission = Admission(self, keys_made)
         self.inbox = Inbox(access, rules.max_message_size, rules.max_message_skew, self._drop)
         self.output = OutputIntake(rules.max_output)
-        self.jobs: Dict[str, JobMachine] = {}
-        self._jobs_of: Dict[NodeKey, Set[str]] = {}
+        self.jobs = JobTable()
         self._starting: Dict[str, _Starting] = {}
         self._by_request: Dict[Tuple[str, Optional[str]], str] = {}
         self._batches: Dict[str, Batch] = {}
@@ -211,9 +211,9 @@ class Engine:
         if starting is not None and _same_or_refused(starting.request, request, answer):
             starting.answers.append(answer)
             starting.asked_at = self.now
-        elif starting is None and first not in self.jobs:
+        elif starting is None and first not in self.jobs.by_id:
             self._create_job(job_id, request, answer)
-        elif starting is None and _same_or_refused(self.jobs[first].request, request, answer):
+        elif starting is None and _same_or_refused(self.jobs.by_id[first].request, request, answer):
             answer(first)
 
     def note(self, sighted: NodeSighted) -> None:
@@ -237,7 +237,7 @@ class Engine:
 
     def status(self) -> EngineStatus:
         """Figures for the status page."""
-        return EngineStatus(self.incarnation_id, len(self.roster), tuple(self.jobs))
+        return EngineStatus(self.incarnation_id, len(self.roster), tuple(self.jobs.by_id))
 
     def why_busy(self, key: NodeKey, job_id: str) -> Optional[str]:
         """Why a node can't be asked to vote for a job, or None."""
@@ -246,10 +246,9 @@ class Engine:
             return "not connected"
         if not session.available:
             return "connected, but not ready yet"
-        for other in self._jobs_of.get(key, ()):
-            if other != job_id and not self.jobs[other].nodes[key[1]].final:
-                return f"busy with job {other}"
-        return None
+        others = (job.id for job in self.jobs.open_for(key) if job.id != job_id)
+        other = next(others, None)
+        return None if other is None else f"busy with job {other}"
 
     # Jobs
 
@@ -308,10 +307,8 @@ class Engine:
             self._batch_changes(record.id),
             self._batch_events(org, record.id),
         )
-        self.jobs[job.id] = job
+        self.jobs.add(job)
         self._remember(job.id, record.request)
-        for node in job.nodes:
-            self._jobs_of.setdefault((org, node), set()).add(job.id)
         self._set_timer(job)
         return job
 
@@ -328,7 +325,7 @@ class Engine:
 
     def _job_timer(self, job_id: str) -> None:
         """A timer ran out; one that was set before the job went on means nothing any more."""
-        job = self.jobs.get(job_id)
+        job = self.jobs.by_id.get(job_id)
         due = None if job is None else self._due(job)
         if job is None or due is None or due > self.now:
             return
@@ -338,14 +335,9 @@ class Engine:
             job.tick(self.now)
 
     def _drop_job(self, job: JobMachine) -> None:
-        del self.jobs[job.id]
+        self.jobs.remove(job)
         self.output.forget(job.id)
         self._forget(job.request)
-        for node in job.nodes:
-            jobs = self._jobs_of[job.request.org, node]
-            jobs.discard(job.id)
-            if not jobs:
-                del self._jobs_of[job.request.org, node]
 
     def batch(self, name: str) -> Batch:
         """The changes that are being collected under a name in this pass."""
@@ -355,7 +347,7 @@ class Engine:
         def record(change: Change) -> None:
             self.batch(job_id).changes.append(change)
             if isinstance(change, JobChanged):
-                self._set_timer(self.jobs[job_id])
+                self._set_timer(self.jobs.by_id[job_id])
 
         return record
 
@@ -366,18 +358,10 @@ class Engine:
 
         return tell
 
-    def jobs_with(self, key: NodeKey) -> List[JobMachine]:
-        """The jobs in memory in which this node has or had a part."""
-        return [self.jobs[job_id] for job_id in self._jobs_of.get(key, ())]
-
-    def open_jobs(self, key: NodeKey) -> List[JobMachine]:
-        """The jobs in which this node still has a part to play."""
-        return [job for job in self.jobs_with(key) if not job.nodes[key[1]].final]
-
     def _give_up_missing(self) -> None:
         """The nodes of restored jobs that did not come back have crashed or are unavailable."""
         reason = Outcome(reason="did not come back after the server was restarted")
-        for job in list(self.jobs.values()):
+        for job in list(self.jobs.by_id.values()):
             for node in job.open_nodes(*OPEN_NODE):
                 if self.roster.get((job.request.org, node)) is None:
                     job.hear(node, Report(NodeInput.DOWN, reason), self.now)

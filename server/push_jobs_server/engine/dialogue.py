@@ -66,7 +66,7 @@ class Dialogue:
         self._leave(session, why)
         self._engine.log("node down", {"node": "/".join(session.key), "reason": why})
         # Also where its part is over: the status stays, and feeds tell it (pushy-api 5.3).
-        for job in self._engine.jobs_with(session.key):
+        for job in self._engine.jobs.with_node(session.key):
             self._tell(job, session, Report(NodeInput.DOWN, Outcome(reason=why)))
 
     def _leave(self, session: NodeSession, why: str) -> None:
@@ -107,7 +107,7 @@ class Dialogue:
         if joined:
             self._engine.roster.send(session.key, _ACK)
             self._engine.log("node up", {"node": "/".join(session.key)})
-        for job in self._engine.open_jobs(session.key):
+        for job in self._engine.jobs.open_for(session.key):
             job.stop_again(session.key[1])
 
     def _rehab(self, session: NodeSession) -> None:
@@ -169,7 +169,7 @@ class Dialogue:
         held = set(beat.jobs or ())
         if beat.job.id is not None:
             held.add(beat.job.id)
-        for job in self._engine.open_jobs(session.key):
+        for job in self._engine.jobs.open_for(session.key):
             if job.id in held:
                 continue
             if job.status is JobStatus.VOTING and job.nodes[session.key[1]] is NodeStatus.NEW:
@@ -181,7 +181,7 @@ class Dialogue:
     def _lost(self, session: NodeSession) -> None:
         """An old agent is idle while we think that it runs something (pushy-protocol 9.1 Q3)."""
         reason = Outcome(reason="the agent says it is idle; the result was lost")
-        for job in self._engine.open_jobs(session.key):
+        for job in self._engine.jobs.open_for(session.key):
             if job.status is JobStatus.RUNNING:
                 self._tell(job, session, Report(NodeInput.DOWN, reason))
 
@@ -198,7 +198,7 @@ class Dialogue:
         if job is not None:
             self._tell(job, session, report_of(reply, bool(session.extensions)))
             self._confirm(session, reply)
-        elif reply.job.id is not None and reply.job.id in self._engine.jobs:
+        elif reply.job.id is not None and reply.job.id in self._engine.jobs.by_id:
             detail = f"{'/'.join(session.key)} is not in job {reply.job.id}"
             self._engine.inbox.drop("foreign_job", detail)
         elif reply.kind is not NodeInput.ABORTED or reply.job.id is not None:
@@ -210,7 +210,7 @@ class Dialogue:
         job = self._member(session, job_id)
         if joined:
             self._came_with(session, job)
-        if job_id is None or (job is None and job_id in engine.jobs):
+        if job_id is None or (job is None and job_id in engine.jobs.by_id):
             engine.inbox.drop("foreign_job", f"{org}/{node} sent output of job {job_id}")
             return
         batch = engine.batch(job_id)
@@ -231,7 +231,7 @@ class Dialogue:
     def _aborted(self, session: NodeSession) -> None:
         if self._engine.roster.settle(session, SessionInput.ABORTED):
             self._engine.log("node up", {"node": "/".join(session.key)})
-            for job in self._engine.open_jobs(session.key):
+            for job in self._engine.jobs.open_for(session.key):
                 job.ask_again(session.key[1])
 
     def _about_unknown_job(self, session: NodeSession, reply: Reply) -> None:
@@ -261,7 +261,7 @@ class Dialogue:
 
     def _member(self, session: NodeSession, job_id: Optional[str]) -> Optional[JobMachine]:
         """The job of that id if this node is in it, in its own organization."""
-        job = self._engine.jobs.get(job_id or "")
+        job = self._engine.jobs.by_id.get(job_id or "")
         if job is None or job.request.org != session.key[0] or session.key[1] not in job.nodes:
             return None
         return job

@@ -15,7 +15,7 @@ def detail(engine: "Engine", key: NodeKey) -> NodeDetail:
     """All that the engine knows of a node; of a name never heard of that is nothing."""
     sighting, session = engine.sightings.get(key), engine.roster.get(key)
     kept = sighting.kept
-    jobs = [(job.id, job.nodes[key[1]].value) for job in engine.open_jobs(key)]
+    jobs = [(job.id, job.nodes[key[1]].value) for job in engine.jobs.open_for(key)]
     return NodeDetail(
         key[1],
         session is not None,

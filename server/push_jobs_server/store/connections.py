@@ -7,12 +7,13 @@ transaction on it has the right to write from its first statement on.
 from __future__ import annotations
 
 import os
+import sqlite3
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from push_jobs_server.store.errors import StoreError, translated
@@ -142,12 +143,12 @@ def _set_up_sqlite(engine: Engine, purpose: str) -> None:
     def begin_transaction(connection: Connection) -> None:
         # IMMEDIATE waits for the lock here. A transaction that reads first and writes later would
         # fail at once instead when another process has written in between.
-        if purpose == "read":
-            # Takes no lock, so it can't fail; the layer above would take ten times as long for it.
-            driver: Any = connection.connection
+        # The layer above would take ten times as long for it.
+        driver: Any = connection.connection
+        try:
             driver.execute(begin)
-        else:
-            connection.exec_driver_sql(begin)
+        except sqlite3.Error as error:  # another process holds the lock, the disk is broken
+            raise OperationalError(begin, None, error) from error
 
     _listen(engine, "connect", connect)
     _listen(engine, "begin", begin_transaction)

@@ -96,12 +96,13 @@ class ZeroMQTransport:
 
     def receive(self, timeout: float) -> Iterator[Inbound]:
         """See ``Transport.receive``."""
+        # Only what is ready is read: finding nothing raises, and that costs.
         ready = dict(self._poller.poll(max(0, int(timeout * 1000))))
         if self._wake_reader.fileno() in ready:
             self._drain_wakes()
-        while self._answer_zap():
+        while self._zap in ready and self._answer_zap():
             pass
-        for _ in range(_BURST):
+        for _ in range(_BURST if self._router in ready else 0):
             message = self._next()
             if message is None:
                 return
