@@ -7,16 +7,16 @@ of a request is ever taken for the next one. What a request means is not decided
 from __future__ import annotations
 
 import errno
-import io
 import json
 import logging
 import os
 import socket
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Union
 
 from cheroot.server import HTTPConnection, HTTPRequest
 
+from push_jobs_server.http_files import Reader, Writer
 from push_jobs_server.http_streams import gone
 
 log = logging.getLogger("push_jobs_server.http")
@@ -29,32 +29,6 @@ _DRAIN = 3.0
 """Seconds that a refused peer may take to send the rest of its request."""
 _DRAIN_PAUSE = 0.5
 """Seconds without a byte after which we no longer wait for that rest."""
-
-
-class _Raw(socket.SocketIO):
-    """A socket to read from, which for a moment can be told to have nothing."""
-
-    silent = False
-
-    def readinto(self, buffer: Any) -> Optional[int]:
-        """Read from the socket; None, which means try again later, while it is silent."""
-        return None if self.silent else super().readinto(buffer)
-
-
-class _Reader(io.BufferedReader):
-    """What Cheroot reads requests from; its own is Python through and through, and slow."""
-
-    def __init__(self, sock: socket.socket, size: int) -> None:
-        self._source = _Raw(sock, "r")
-        super().__init__(self._source, size)
-
-    def has_data(self) -> bool:
-        """True when something was received that nobody has read yet."""
-        self._source.silent = True
-        try:
-            return bool(self.peek())
-        finally:
-            self._source.silent = False
 
 
 class Request(HTTPRequest):
@@ -90,6 +64,7 @@ class Request(HTTPRequest):
         """Answer; a peer that has gone is no defect."""
         try:
             super().respond()
+            self.conn.wfile.flush()
         except OSError as error:
             log.debug("lost %s while answering: %s", self.conn.remote_addr, error)
             self.close_connection = True
@@ -110,6 +85,7 @@ class Request(HTTPRequest):
         if unread or said_so:
             self.close_connection = True
             self.conn.unread = True
+        self.conn.wfile.hold = True
         super().send_headers()
 
     def simple_response(self, status: str, msg: str = "") -> None:
@@ -130,6 +106,10 @@ class Request(HTTPRequest):
             log.debug("lost %s while refusing: %s", self.conn.remote_addr, error)
 
 
+def _files(sock: socket.socket, mode: str, size: int) -> Union[Reader, Writer]:
+    return Reader(sock, size) if "r" in mode else Writer(sock)
+
+
 class Connection(HTTPConnection):
     """Shakes hands, with a deadline, before its first request."""
 
@@ -139,11 +119,8 @@ class Connection(HTTPConnection):
     unread = False
     """True when the peer may still be sending what nobody is going to read."""
 
-    def __init__(self, server: Any, sock: Any, makefile: Callable[..., Any]) -> None:
-        def make(sock: Any, mode: str, size: int) -> Any:
-            return _Reader(sock, size) if "r" in mode else makefile(sock, mode, size)
-
-        super().__init__(server, sock, make)
+    def __init__(self, server: Any, sock: Any, makefile: Any) -> None:
+        super().__init__(server, sock, _files)
 
     def communicate(self) -> bool:
         """Serve one request; True when the connection stays open."""
