@@ -7,6 +7,7 @@ engine, then the writer drains what was given to it.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -64,6 +65,7 @@ def run(settings: Values, data_dir: Path) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     server.start()
+    gc.freeze()  # what is here now stays: looking through it again and again takes 20 ms each time
     try:
         stop.wait()
     finally:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Union
 
 from push_jobs_wire.heartbeats import Heartbeat, JobRef, decode_heartbeat, heartbeat_fields
 from push_jobs_wire.message_fields import (
@@ -86,17 +86,18 @@ REPLIES: Mapping[str, NodeInput] = {
     )
 }
 
-_DETAILS = (
-    "stdout",
-    "stderr",
-    "exit_code",
-    "signal",
-    "reason",
-    "started_at",
-    "ended_at",
-    "stdout_size",
-    "stderr_size",
-)
+_DETAILS: Mapping[str, Callable[[Any], Any]] = {
+    "stdout": text_of,
+    "stderr": text_of,
+    "exit_code": whole,
+    "signal": whole,
+    "reason": text_of,
+    "started_at": moment,
+    "ended_at": moment,
+    "stdout_size": size_of,
+    "stderr_size": size_of,
+}
+"""How each detail of a reply is read; most replies have none or few."""
 
 
 def encode_node(
@@ -156,15 +157,7 @@ def decode_node(fields: Mapping[str, Any]) -> NodeMessage:
     return Reply(
         known,
         job,
-        stdout=text_of(fields.get("stdout")),
-        stderr=text_of(fields.get("stderr")),
-        exit_code=whole(fields.get("exit_code")),
-        signal=whole(fields.get("signal")),
-        reason=text_of(fields.get("reason")),
-        started_at=moment(fields.get("started_at")),
-        ended_at=moment(fields.get("ended_at")),
-        stdout_size=size_of(fields.get("stdout_size")),
-        stderr_size=size_of(fields.get("stderr_size")),
+        **{name: read(fields[name]) for name, read in _DETAILS.items() if name in fields},
     )
 
 

@@ -91,7 +91,7 @@ class CancelEffect(str, Enum):
     """Its part in the job was over before."""
 
 
-class NodeInput(Enum):
+class NodeInput(str, Enum):
     """What a job can hear of one of its nodes."""
 
     ACK_COMMIT = "ack_commit"

@@ -165,11 +165,9 @@ class EngineThread(threading.Thread):
 
     def _pass(self, timeout: float) -> float:
         engine = self._engine
-        first = True
         for address, user_id, frames in self._transport.receive(timeout):
-            if first:
-                engine.begin(self._now(), time.time())
-                first = False
+            # A thousand messages may be waiting, and what they change has times.
+            engine.begin(self._now(), time.time())
             engine.receive(address, user_id, frames)
         engine.begin(self._now(), time.time())
         self._take_reports()

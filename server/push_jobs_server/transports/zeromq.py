@@ -22,7 +22,6 @@ _BURST = 1000
 # Plain numbers: combining pyzmq's enumerations at each call costs more than the call.
 _NOW = int(zmq.NOBLOCK)
 _MORE_NOW = int(zmq.SNDMORE) | _NOW
-_RCVMORE = int(zmq.RCVMORE)
 
 
 class TransportError(PushJobsError):
@@ -110,10 +109,11 @@ class ZeroMQTransport:
 
     def _next(self) -> Optional[Inbound]:
         try:
-            address = self._router.recv(_NOW)
-            parts: List[zmq.Frame] = []
-            while self._router.getsockopt(_RCVMORE):
-                parts.append(self._router.recv(_NOW, copy=False))
+            frame = self._router.recv(_NOW, copy=False)
+            address, parts = frame.bytes, []
+            while frame.more:
+                frame = self._router.recv(_NOW, copy=False)
+                parts.append(frame)
         except zmq.ZMQError:
             return None
         return address, _user_id(parts), [part.bytes for part in parts]
