@@ -19,6 +19,8 @@ TEST_PACKAGES="python3-pytest:pytest python3-pytest-xdist:xdist python3-hypothes
 python3-psutil:psutil postgresql:/usr/lib/postgresql/*/bin/postgres nginx-light:/usr/sbin/nginx"
 CHECK_PACKAGES="mypy:mypy isort:isort black:black flake8:flake8 shellcheck:/usr/bin/shellcheck
 python3-typeshed:/usr/lib/python3/dist-packages/yaml-stubs"
+PACKAGE_PACKAGES="debhelper:/usr/bin/dh dh-python:/usr/bin/pybuild pybuild-plugin-pyproject:/usr/share/doc/pybuild-plugin-pyproject
+python3-all:/usr/share/doc/python3-all dpkg-dev:/usr/bin/dpkg-buildpackage fakeroot:/usr/bin/fakeroot lintian:/usr/bin/lintian"
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
