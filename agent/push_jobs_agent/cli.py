@@ -44,9 +44,7 @@ def _main(argv: Optional[Sequence[str]]) -> int:
         config = settings.load(options.config, _given(options))
         return _check(config) if options.check else _serve(config, options)
     except SettingsError as error:
-        for problem in error.problems:
-            print(f"{error.source}: {problem}", file=sys.stderr)
-        return exit_codes.CONFIG
+        return settings.tell(error)
     except PushJobsError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return exit_codes.UNEXPECTED

@@ -40,7 +40,7 @@ WITH_NEW_RUNNER = (
     "allowed_overwritable_env_vars",
     "lockfile",
 )
-"""The runner takes these from its command line alone: who starts it decides, not the session."""
+"""The runner takes these from its command line alone, so it has to be started again for them."""
 
 NEEDS_RESTART = tuple(
     name for name in TABLE.fields if name not in (*AT_ONCE, *WITH_NEW_FETCH, *WITH_NEW_RUNNER)
@@ -69,19 +69,18 @@ class Reload:
 
     @property
     def needs_runner(self) -> bool:
-        """True when our runner has to be started with other options, or to write elsewhere."""
-        options = (*WITH_NEW_RUNNER, "log_location")
-        return bool(self.config["start_runner"]) and any(name in options for name in self.taken)
+        """True when the runner has to be started with other options, or ours to log elsewhere."""
+        ours = ("log_location",) if self.config["start_runner"] else ()
+        return any(name in (*WITH_NEW_RUNNER, *ours) for name in self.taken)
 
 
 def merge(old: Config, new: Config) -> Reload:
     """What becomes of the settings in effect when the file says something new. Pure."""
-    waits = NEEDS_RESTART if old["start_runner"] else (*NEEDS_RESTART, *WITH_NEW_RUNNER)
     changed = [name for name in TABLE.fields if new[name] != old[name]]
-    taken = tuple(name for name in changed if name not in waits)
+    taken = tuple(name for name in changed if name not in NEEDS_RESTART)
     values = Values({**old.values, **{name: new[name] for name in taken}})
     config = replace(old, values=values, source=new.source, notes=new.notes)
-    return Reload(config, taken, tuple(name for name in changed if name in waits))
+    return Reload(config, taken, tuple(name for name in changed if name in NEEDS_RESTART))
 
 
 def reload(old: Config, path: Optional[str], options: Mapping[str, Any]) -> Optional[Reload]:

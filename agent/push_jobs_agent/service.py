@@ -286,8 +286,14 @@ class Service:
         elif self._stop_at is not None:
             self._exit = exit_codes.OK
         else:
-            self._stop_at = now.steady + self._config["drain_timeout"]
+            self._stop_at = now.steady + self._patience()
             self._do(self._session.drain(now), now)
+
+    def _patience(self) -> float:
+        """Seconds to wait for a job; one in a service manager's runner goes on without us."""
+        if self._config["start_runner"]:
+            return float(self._config["drain_timeout"])
+        return RESULTS_WITHIN if self._session.free else 0.0
 
     def _reload(self, now: Now) -> None:
         logs.reopen()

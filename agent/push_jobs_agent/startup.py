@@ -15,10 +15,10 @@ from push_jobs_agent.config import Config
 from push_jobs_agent.errors import AgentError
 from push_jobs_agent.runner import whitelist
 from push_jobs_agent.runner.errors import WhitelistError
+from push_jobs_agent.runner.main import SESSION_LOCK
 from push_jobs_agent.runner_keeper import SOCKET_NAME
 from push_jobs_wire.settings import SettingsError
 
-LOCK_NAME = "session.lock"
 LONGEST_SOCKET_PATH = 107
 """Bytes; the kernel takes no more."""
 
@@ -64,6 +64,8 @@ def _folder_problems(config: Config) -> List[str]:
     folder = config["state_dir"]
     if len(os.fsencode(os.path.join(folder, SOCKET_NAME))) > LONGEST_SOCKET_PATH:
         return [f"state_dir: {folder} is too long a path for a socket in it"]
+    if not config["start_runner"]:
+        return []  # the folder is the runner's
     try:
         if not os.path.isdir(folder):
             # Jobs of other users have to pass through to reach their own files below it.
@@ -87,10 +89,18 @@ def whitelist_problems(config: Config) -> List[str]:
     return []
 
 
-def _lock(folder: str) -> int:
-    path = os.path.join(folder, LOCK_NAME)
+def _open_lock(path: str) -> int:
     try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        # Of a runner that runs as somebody else: we may read it, and that is enough.
+        return os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return os.open(path, os.O_RDONLY | os.O_CREAT, 0o600)
+
+
+def _lock(folder: str) -> int:
+    path = os.path.join(folder, SESSION_LOCK)
+    try:
+        lock = _open_lock(path)
     except OSError as error:
         raise AgentError(f"{path} cannot be made: {error.strerror}") from None
     try:

@@ -49,8 +49,9 @@ def pages() -> Dict[str, str]:
             "opens its log file again. A file with any mistake changes nothing, and its mistakes "
             f"are in the log. {_names(WITH_NEW_RUNNER)} are in effect as soon as no job is held: "
             f"the runner is started again for them. {_names(NEEDS_RESTART)} need a restart of the "
-            "agent, which the log says too. A runner that something else started "
-            "(`start_runner: false`) keeps its options until it is restarted.",
+            "agent, which the log says too. A runner that a service manager started "
+            "(`start_runner: false`, `push-jobs-runner`) is asked to end then, and reads the settings "
+            "by itself when it is started again.",
             AGENT_TABLE.reference(),
         ),
         "old-settings.md": _settings(
@@ -113,7 +114,8 @@ def _commands() -> str:
     sections = [
         *_of_click(workstation.root, "push-jobs"),
         *_of_click(server.root, "push-jobs-server"),
-        ("pushy-client", _of_agent()),
+        ("pushy-client", _of_agent("push_jobs_agent")),
+        ("push-jobs-runner", _of_agent("push_jobs_agent.runner_start")),
     ]
     parts = [f"## {name}\n\n```\n{text.strip()}\n```\n" for name, text in sections]
     intro = "What each program says about itself with `--help`.\n"
@@ -138,9 +140,9 @@ def _of_click(
             yield from _of_click(command.commands[below], below, context)
 
 
-def _of_agent() -> str:
+def _of_agent(module: str) -> str:
     return subprocess.run(
-        [sys.executable, "-m", "push_jobs_agent", "--help"],
+        [sys.executable, "-m", module, "--help"],
         env={**os.environ, "COLUMNS": str(WIDTH)},
         stdout=subprocess.PIPE,
         check=True,

@@ -124,12 +124,13 @@ def test_some_settings_need_more_than_to_be_noted(
     assert (change.needs_fetch, change.needs_runner) == (fetch, runner)
 
 
-def test_the_runner_of_somebody_else_is_not_ours_to_change(desk: Desk) -> None:
+def test_the_runner_of_a_service_manager_reads_the_settings_itself(desk: Desk) -> None:
     desk.write(start_runner=False)
     desk.config = desk.load()
     change = desk.merge(start_runner=False, whitelist="other.json", log_location="other.log")
-    assert (change.taken, change.waiting) == (("log_location",), ("whitelist",))
-    assert not change.needs_runner
+    assert (set(change.taken), change.waiting) == ({"whitelist", "log_location"}, ())
+    assert change.needs_runner
+    assert not desk.merge(start_runner=False, log_location="other.log").needs_runner
 
 
 def test_the_next_runner_gets_the_new_options(desk: Desk) -> None:

@@ -342,7 +342,22 @@ def test_a_runner_that_stops_waits_for_the_job(
     assert runner.wait() == 0
 
 
-def test_a_second_signal_ends_the_job_too(runner: RunnerProcess, client: RunnerClient) -> None:
+def test_no_number_of_polite_signals_ends_a_job(
+    runner: RunnerProcess, client: RunnerClient
+) -> None:
+    job_id = client.start("waits")
+    for count in range(1, 4):
+        os.kill(runner.pid, signal.SIGTERM)
+        wait_for(
+            lambda: len(lines(runner, "stops when the running job has ended")) == count, "the log"
+        )
+    assert "about to stop" in client.refusal("true")
+    let_go(runner)
+    assert client.ended(job_id)["exit_code"] == 3
+    assert runner.wait() == 0
+
+
+def test_an_interrupt_ends_the_job_too(runner: RunnerProcess, client: RunnerClient) -> None:
     job_id = client.start("forever")
     os.kill(runner.pid, signal.SIGTERM)
     os.kill(runner.pid, signal.SIGINT)

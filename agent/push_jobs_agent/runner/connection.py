@@ -9,7 +9,9 @@ import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Optional
+
+    from push_jobs_agent.runner.accounts import Account
 
 LONGEST_LINE = 4 << 20
 """Bytes of one line, in both directions."""
@@ -24,10 +26,11 @@ class ConnectionLost(Exception):
     """Raised when the connection cannot be used any more; the text says why."""
 
 
-def may_connect(peer: socket.socket) -> bool:
-    """True when the other end runs as our own user or as root."""
+def may_connect(peer: socket.socket, session_user: Optional[Account]) -> bool:
+    """True when the other end runs as our own user, as root, or as the user of the session."""
     packed = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-    return CREDENTIALS.unpack(packed)[1] in (0, os.geteuid())
+    allowed = {0, os.geteuid()} | ({session_user.uid} if session_user else set())
+    return CREDENTIALS.unpack(packed)[1] in allowed
 
 
 class Connection:

@@ -91,7 +91,8 @@ class Job:
     ) -> None:
         """Make the process and let it go. Raises OSError, and then there is no process."""
         names = STREAMS if plan.capture else ()
-        channels = [Channel(os.path.join(self._folder, name), limit) for name in names]
+        paths = (os.path.join(self._folder, name) for name in names)
+        channels = [Channel(path, limit, spool.output_mode) for path in paths]
         env = {FOLDER_VARIABLE: self._folder, **plan.env}
         child = spawn(plan.argv, env, plan.dir, plan.account, plan.capture)
         self._child, self._selector = child, selector

@@ -54,7 +54,8 @@ class Jobs:
         self._selector = selector
         self._on_ended = on_ended
         self._cleaner = Cleaner(self._file_dir, time.monotonic())
-        self._spool = Spool(options.state_dir)
+        user = options.session_user
+        self._spool = Spool(options.state_dir, None if user is None else user.gid)
         self._running: dict[str, Job] = {}
         self._news = News(lambda job_id: on_output(self._running[job_id].fields))
 

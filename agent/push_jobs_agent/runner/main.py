@@ -20,6 +20,7 @@ WRONG_CONFIG = 43
 
 SOCKET = "runner.sock"
 LOCK = "runner.lock"
+SESSION_LOCK = "session.lock"
 LONGEST_PATH = 107
 """Bytes of the path of a Unix socket."""
 
@@ -59,10 +60,23 @@ def _run(options: Options) -> None:
     try:
         server = Server(options, whitelist)
         with _listen(path) as listener:
+            _admit(options, path)
             server.run(listener)
             os.unlink(path)
     finally:
         os.close(lock)
+
+
+def _admit(options: Options, path: str) -> None:
+    """Let the session's user connect, and hold the lock by which it is the only one."""
+    if options.session_user is None:
+        return
+    gid = options.session_user.gid
+    lock = os.path.join(options.state_dir, SESSION_LOCK)
+    os.close(os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for name, mode in ((lock, 0o640), (path, 0o660)):
+        os.chown(name, -1, gid)
+        os.chmod(name, mode)
 
 
 def _keep_standard_channels() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from push_jobs_agent.runner.errors import RunnerError
+from push_jobs_agent.runner import accounts
+from push_jobs_agent.runner.errors import Refused, RunnerError
 from push_jobs_agent.runner.locks import CHEF_CLIENT
 from push_jobs_agent.runner.output import DEFAULT_LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional
+
+    from push_jobs_agent.runner.accounts import Account
 
 USAGE = """usage: python -I -S .../push_jobs_agent/runner --state-dir FOLDER --whitelist FILE ...
 
@@ -20,6 +23,7 @@ USAGE = """usage: python -I -S .../push_jobs_agent/runner --state-dir FOLDER --w
                        (default: every variable that is no hazard)
   --lockfile FILE      of chef-client (default: {lockfile})
   --output-limit N     bytes kept of each output channel of a job (default: {limit})
+  --session-user NAME  the session runs as this user (default: as the same user as the runner)
 """
 
 SMALLEST_LIMIT = 1024
@@ -51,6 +55,7 @@ class Options:
         self.allowed_env: Optional[set[str]] = None if names is None else set(names) - {""}
         self.lockfile = _last(given, "--lockfile") or CHEF_CLIENT
         self.output_limit = _limit(_last(given, "--output-limit"))
+        self.session_user = _account(_last(given, "--session-user"))
 
 
 NAMES = (
@@ -61,6 +66,7 @@ NAMES = (
     "--allow-env",
     "--lockfile",
     "--output-limit",
+    "--session-user",
 )
 
 
@@ -77,6 +83,13 @@ def _collect(arguments: list[str]) -> dict[str, list[str]]:
             value = rest.pop(0)
         given.setdefault(name, []).append(value)
     return given
+
+
+def _account(name: str) -> Optional[Account]:
+    try:
+        return accounts.find(name) if name else None
+    except Refused as error:
+        raise UsageError(f"--session-user: {error}") from None
 
 
 def _last(given: dict[str, list[str]], name: str) -> str:

@@ -46,14 +46,16 @@ class Channel:
     Args:
         path: of the head; made when there is something to put into it.
         limit: bytes that are kept in the end; on disk up to half of it more.
+        mode: of the files.
 
     Attributes:
         size: bytes that came in all.
         problem: why some of them were lost, if they were.
     """
 
-    def __init__(self, path: str, limit: int) -> None:
+    def __init__(self, path: str, limit: int, mode: int = 0o600) -> None:
         self._path = path
+        self._mode = mode
         self._head = limit // 2
         self._piece = limit - self._head
         self._fd = -1
@@ -79,7 +81,7 @@ class Channel:
     def _turn_over(self) -> None:
         """Begin the head, or the next piece of the tail and let the last but one go."""
         number = self._number + 1
-        fresh = _create(f"{self._path}.{number}" if number else self._path)
+        fresh = _create(f"{self._path}.{number}" if number else self._path, self._mode)
         self.close()
         self._fd, self._number = fresh, number
         self._room = self._piece if number else self._head
@@ -93,8 +95,12 @@ class Channel:
             self._fd = -1
 
 
-def _create(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+def _create(path: str, mode: int) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)
+    if mode != 0o600:
+        os.fchmod(fd, mode)  # whatever the umask is, which jobs inherit
+    return fd
 
 
 def read_channel(path: str) -> bytes:

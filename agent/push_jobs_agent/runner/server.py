@@ -1,8 +1,8 @@
 """The loop of the runner: one thread that owns the socket, the signals and the jobs.
 
 It never waits for a job, a disk excepted. Losing the session changes nothing but who is told.
-Signals: HUP reloads the whitelist, TERM (or INT) ends the runner once no job runs, the second one
-ends the jobs, too.
+Signals: HUP reloads the whitelist, TERM ends the runner once no job runs, however often it is sent
+(several changes during one job may each ask for it); INT ends the jobs, too.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ class Server:
         self._jobs = Jobs(options, whitelist, self._selector, self._tell_ended, self._tell_output)
         self._session: Optional[Connection] = None
         self._stopping = False
-        self._terms = 0
         self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "hello": self._hello,
             "check": self._check,
@@ -94,19 +93,17 @@ class Server:
         numbers = self._wake.recv(4096)
         if signal.SIGHUP in numbers:
             self._reload({})
-        for number in numbers:
-            if number in (signal.SIGTERM, signal.SIGINT):
-                self._on_term()
+        if signal.SIGTERM in numbers or signal.SIGINT in numbers:
+            self._stop(signal.SIGINT in numbers)
         if signal.SIGCHLD in numbers:
             self._jobs.look(time.monotonic())
 
-    def _on_term(self) -> None:
-        self._terms += 1
+    def _stop(self, at_once: bool) -> None:
         self._stopping = True
-        if self._terms > 1:
+        if at_once:
             self._jobs.abort_all(ABORT_GRACE, "the runner was stopped", time.monotonic())
         elif not self._jobs.idle:
-            log("stops when the running job has ended; a second signal ends the job, too")
+            log("stops when the running job has ended; INT ends the job, too")
 
     # The session
 
@@ -115,8 +112,8 @@ class Server:
             peer, _ = listener.accept()
         except OSError:
             return
-        if not may_connect(peer):
-            log("refused a connection from a user that is neither root nor our own")
+        if not may_connect(peer, self._options.session_user):
+            log("refused a connection from a user that is no session of ours")
             peer.close()
             return
         self._drop("a newer one took its place")

@@ -73,12 +73,21 @@ class Spool:
 
     Args:
         state_dir: an existing folder.
+        readers: the group that may read output, and nothing else; None for nobody but us.
+
+    Attributes:
+        output_mode: of the files with output.
     """
 
-    def __init__(self, state_dir: str) -> None:
+    def __init__(self, state_dir: str, readers: Optional[int] = None) -> None:
         self._root = os.path.join(state_dir, "spool")
         self._gone: list[str] = []
+        self._shared = readers is not None
+        self.output_mode = 0o640 if self._shared else 0o600
         os.makedirs(self._root, mode=0o700, exist_ok=True)
+        if readers is not None:
+            os.chown(self._root, -1, readers)
+            os.chmod(self._root, 0o2710)  # what is made in it belongs to that group, too
         for name in os.listdir(self._root):
             if name.endswith(RELEASED):
                 _empty(os.path.join(self._root, name))
@@ -102,6 +111,8 @@ class Spool:
         try:
             os.mkdir(folder, 0o700)
             try:
+                if self._shared:
+                    os.chmod(folder, 0o2750)
                 _write(f"{folder}/request.json", request)
             except OSError:
                 self.discard(job_id)
