@@ -50,8 +50,8 @@ def pages() -> Dict[str, str]:
             f"are in the log. {_names(WITH_NEW_RUNNER)} are in effect as soon as no job is held: "
             f"the runner is started again for them. {_names(NEEDS_RESTART)} need a restart of the "
             "agent, which the log says too. A runner that a service manager started "
-            "(`start_runner: false`, `push-jobs-runner`) is asked to end then, and reads the settings "
-            "by itself when it is started again.",
+            "(`start_runner: false`, `push-jobs-runner`) is asked to end then, and reads the "
+            "settings by itself when it is started again.",
             AGENT_TABLE.reference(),
         ),
         "old-settings.md": _settings(

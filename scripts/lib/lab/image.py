@@ -1,0 +1,138 @@
+"""What nodes are cloned from: a small Debian, and layers of gems. Made once, kept in the cache.
+
+An image is kept by what it is made from: another list of packages makes another one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Callable, List
+
+from lab.commands import LabError, run
+
+SUITE = "bookworm"
+PACKAGES = (
+    # An ordinary small server ...
+    *("systemd", "systemd-sysv", "dbus", "libpam-systemd", "libnss-systemd", "openssh-server"),
+    *("iproute2", "iputils-ping", "ca-certificates", "procps", "cron", "netbase", "sudo", "curl"),
+    *("adduser", "logrotate", "openssl", "nftables"),
+    # ... what our packages depend on, so that nodes need no network but that of the lab ...
+    *("python3", "python3-zmq", "python3-yaml", "python3-requests", "python3-cryptography"),
+    *("python3-bottle", "python3-cheroot", "python3-sqlalchemy", "python3-alembic"),
+    *("python3-click", "python3-rich"),
+    # ... and what Chef's client and the old push client run on.
+    *("ruby", "libzmq3-dev"),
+)
+MASKED = (
+    *("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer"),
+    *("dpkg-db-backup.timer", "systemd-pstore.service", "console-getty.service"),
+    *("systemd-ask-password-console.path", "systemd-ask-password-wall.path"),
+)
+_MOST = 3
+"""Images that stay in the cache."""
+
+_CLIENT = """#!/bin/sh
+# Only the gems beside this program count, whatever else the node has.
+export GEM_HOME=/opt/chef/gems GEM_PATH=/opt/chef/gems CHEF_LICENSE=accept-no-persist LANG=C.UTF-8
+exec /usr/bin/ruby /opt/chef/gems/bin/{program} "$@"
+"""
+
+
+def cache() -> Path:
+    """Where images are."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "push-jobs" / "images"
+
+
+def base(say: Callable[[str], None]) -> Path:
+    """The root of a Debian system that boots. Raises LabError."""
+    return _kept(
+        "base", repr((SUITE, PACKAGES, MASKED, _prepare.__code__.co_code)), _make_base, say
+    )
+
+
+def with_gems(
+    name: str, gems: Path, programs: "tuple[str, ...]", say: Callable[[str], None]
+) -> Path:
+    """A layer with a set of gems in /opt/chef and their programs in /opt/chef/bin.
+
+    Args:
+        name: of the layer.
+        gems: folder of an installed set, of the same Ruby as the nodes have.
+    """
+
+    def make(folder: Path, _: Callable[[str], None]) -> None:
+        target = folder / "opt/chef"
+        (target / "bin").mkdir(parents=True)
+        found = list((gems / "gems" / "ruby").glob("*"))
+        if len(found) != 1:
+            raise LabError(f"{gems} holds no set of gems")
+        shutil.copytree(found[0], target / "gems", symlinks=True)
+        for program in programs:
+            file = target / "bin" / program
+            file.write_text(_CLIENT.format(program=program))
+            file.chmod(0o755)
+
+    return _kept(name, f"{gems.name} {_CLIENT} {programs}", make, say)
+
+
+Maker = Callable[[Path, Callable[[str], None]], None]
+
+
+def _kept(name: str, made_from: str, make: Maker, say: Callable[[str], None]) -> Path:
+    folder = cache() / f"{name}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.parent / f"{name}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            growing = folder.with_name(folder.name + ".growing")
+            shutil.rmtree(growing, ignore_errors=True)
+            growing.mkdir()
+            make(growing, say)
+            growing.rename(folder)
+            _forget_old(name)
+    return folder
+
+
+def _forget_old(name: str) -> None:
+    folders = [path for path in cache().glob(f"{name}-*") if path.is_dir()]
+    for old in sorted(folders, key=lambda path: path.stat().st_mtime)[:-_MOST]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _make_base(folder: Path, say: Callable[[str], None]) -> None:
+    say("making the base image of the nodes (about a minute, once)")
+    words = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"]
+    run([*words, "--include=" + ",".join(PACKAGES), SUITE, folder, *_sources()])
+    _prepare(folder)
+
+
+def _sources() -> List[Path]:
+    """This machine's own package sources, when they are for that Debian."""
+    release = Path("/etc/os-release")
+    if not release.exists() or f"VERSION_CODENAME={SUITE}" not in release.read_text():
+        return []
+    lists = Path("/etc/apt/sources.list.d")
+    found = [Path("/etc/apt/sources.list"), *lists.glob("*.list"), *lists.glob("*.sources")]
+    return [path for path in found if path.exists() and path.stat().st_size]
+
+
+def _prepare(folder: Path) -> None:
+    """Leave out what disturbs a node, and what makes it a particular one."""
+    units = folder / "etc/systemd/system"
+    for unit in MASKED:
+        (units / unit).unlink(missing_ok=True)
+        (units / unit).symlink_to("/dev/null")
+    (units / "default.target").unlink(missing_ok=True)
+    (units / "default.target").symlink_to("/lib/systemd/system/multi-user.target")
+    (folder / "etc/machine-id").write_text("")
+    # A name server that nobody can reach costs 15 s in each run of Chef.
+    (folder / "etc/resolv.conf").unlink(missing_ok=True)
+    (folder / "etc/resolv.conf").write_text("")
+    journal = folder / "etc/systemd/journald.conf.d"
+    journal.mkdir(parents=True, exist_ok=True)
+    (journal / "volatile.conf").write_text("[Journal]\nStorage=volatile\n")

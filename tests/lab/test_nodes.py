@@ -1,0 +1,115 @@
+"""The nodes of the lab: they boot, can be reached and disturbed, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+from agent_process import wait_until
+from lab import image
+from lab.commands import LabError
+from lab.network import Lab
+from lab.node import Node
+from peer import Missing, installed, skip
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A lab of this test alone."""
+    try:
+        if os.geteuid():
+            raise Missing("nodes that boot a real systemd need root")
+        installed("/usr/bin/systemd-nspawn", "systemd-container")
+        installed("/usr/bin/mmdebstrap", "mmdebstrap")
+    except Missing as reason:
+        skip(reason)
+    made = Lab(f"push-jobs-test-{os.getpid()}", tmp_path_factory.mktemp("lab"))
+    made.up()
+    yield made
+    made.down()
+    assert not Path(f"/run/netns/{made.name}").exists()
+
+
+@pytest.fixture(scope="module")
+def node(lab: Lab) -> Node:
+    """A node that is on."""
+    made = lab.add("n1", [image.base(print)])
+    made.write("/etc/marked", "before the boot\n")
+    made.boot()
+    return made
+
+
+_CALL = "import socket, sys; socket.create_connection((sys.argv[1], 22), 1)"
+
+
+def _answers(lab: Lab, node: Node) -> bool:
+    words = lab.inside([sys.executable, "-c", _CALL, node.address])
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+def test_a_node_runs_systemd_and_what_was_put_into_it(node: Node) -> None:
+    assert node.run("cat", "/proc/1/comm").strip() == "systemd"
+    assert node.run("hostname").strip() == "n1"
+    assert node.run("cat", "/etc/marked") == "before the boot\n"
+    assert node.run("systemctl", "is-active", "ssh").strip() == "active"
+
+
+def test_a_command_that_fails_inside_is_told_with_its_words(node: Node) -> None:
+    with pytest.raises(LabError, match="No such file"):
+        node.run("cat", "/nowhere")
+
+
+def test_a_command_inside_can_not_set_the_clock_of_this_machine(node: Node) -> None:
+    with pytest.raises(LabError, match="(?i)operation not permitted"):
+        node.run("date", "-s", "2020-01-01")
+
+
+def test_files_can_be_copied_into_a_node(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "file").write_text("hello\n")
+    node.put(tmp_path / "some", "/var/tmp/here")
+    assert node.run("cat", "/var/tmp/here/some/file") == "hello\n"
+
+
+def test_a_pulled_cable_is_felt_and_mended(lab: Lab, node: Node) -> None:
+    assert _answers(lab, node)
+    node.cut()
+    assert not _answers(lab, node)
+    node.heal()
+    wait_until(lambda: _answers(lab, node), "the node to answer")
+
+
+def test_a_node_keeps_its_files_over_a_crash_and_a_reboot(node: Node) -> None:
+    node.run("sh", "-c", "echo kept > /root/kept && sync")
+    node.crash()
+    with pytest.raises(LabError, match="is off"):
+        node.run("true")
+    node.boot()
+    assert node.run("cat", "/root/kept") == "kept\n"
+    boot = node.run("cat", "/proc/1/stat").split()[21]
+    node.run("systemctl", "--no-block", "reboot")
+    wait_until(lambda: _start_of(node) not in ("", boot), "the reboot")
+    node.wait_until_ready()
+    assert node.run("cat", "/root/kept") == "kept\n"
+
+
+def _start_of(node: Node) -> str:
+    try:
+        return node.run("cat", "/proc/1/stat").split()[21]
+    except LabError:
+        return ""
+
+
+def test_a_removed_node_leaves_nothing_and_its_name_is_free_again(lab: Lab) -> None:
+    first = lab.add("n2", [image.base(print)])
+    first.boot()
+    pid = first.pid
+    first.remove()
+    assert pid is not None and not Path(f"/proc/{pid}").exists()
+    assert [each.name for each in lab.nodes()] == ["n1"]
+    again = lab.add("n2", [image.base(print)])
+    again.remove()
