@@ -77,3 +77,43 @@ default['push_jobs']['drain_timeout'] = nil
 default['push_jobs']['settings'] = {}
 # How the agent is supervised: systemd or sysv (a script with a pid file); nil finds out.
 default['push_jobs']['init_style'] = nil
+
+## Server (recipe server)
+# Address of the package, or a list: the server and `python3-push-jobs-wire`.
+default['push_jobs']['server']['package_url'] = nil
+# SHA-256 of the package (a list for a list).
+default['push_jobs']['server']['package_checksum'] = nil
+# Package files that are there already: a path, a list of paths, or a folder.
+default['push_jobs']['server']['local_package_path'] = nil
+# Version to install from the package repositories.
+default['push_jobs']['server']['package_version'] = nil
+# The first organization; needed.
+default['push_jobs']['server']['org'] = nil
+# Its administrator; needed.
+default['push_jobs']['server']['admin'] = nil
+# Where the administrator's private key is written, once; nil means /root/ADMIN.pem.
+default['push_jobs']['server']['admin_key_path'] = nil
+# Names and addresses of the server, for its certificate; the first one is told to agents. nil means the full name of the machine.
+default['push_jobs']['server']['hosts'] = nil
+# Settings of the server that differ from their defaults, with sections as mappings (docs/settings-server.md).
+default['push_jobs']['server']['settings'] = {}
+# More organizations.
+default['push_jobs']['server']['organizations'] = []
+# Users: name => mapping with `public_key` (a path or PEM text) and, if wanted, `orgs` (a list) and `admin` (true).
+default['push_jobs']['server']['users'] = {}
+# Clients (nodes): name => mapping with `public_key` and, if wanted, `org`.
+default['push_jobs']['server']['clients'] = {}
+# Groups: name => mapping with `users`, `clients`, `groups` (lists) and, if wanted, `org`. Members are added, never taken away.
+default['push_jobs']['server']['groups'] = {}
+
+## Workstation (recipe knife)
+# Address of the package, or a list: `push-jobs` and `python3-push-jobs-wire`.
+default['push_jobs']['workstation']['package_url'] = nil
+# SHA-256 of the package (a list for a list).
+default['push_jobs']['workstation']['package_checksum'] = nil
+# Package files that are there already: a path, a list of paths, or a folder.
+default['push_jobs']['workstation']['local_package_path'] = nil
+# Version to install from the package repositories.
+default['push_jobs']['workstation']['package_version'] = nil
+# Version of the gem knife-push, installed for the Chef client; nil leaves it out.
+default['push_jobs']['workstation']['knife_push_version'] = '2.0.1'

@@ -40,10 +40,21 @@ module PushJobs
 
       module_function
 
-      # Raises with every problem of the agent's attributes; warns of what means nothing.
+      # Raises with every problem of the agent's attributes; warns of what means nothing. Once for all recipes.
       def check!(node)
+        return if node.run_state['push_jobs_checked']
+
+        node.run_state['push_jobs_checked'] = true
         warnings(node).each { |warning| Chef::Log.warn("push-jobs: #{warning}") }
         fail_with(problems(node))
+      end
+
+      # Raises with every problem of the server's attributes.
+      def check_server!(node)
+        server = node['push_jobs']['server'].to_h
+        found = %w(org admin).select { |name| server[name].to_s.empty? }.map { |name| "server.#{name} is not set" }
+        found += %w(settings users clients groups).reject { |name| server[name].is_a?(Hash) }.map { |name| "server.#{name} is #{Whitelist.describe(server[name])}, expected a mapping" }
+        fail_with(platform_problems(node) + found + package_problems(server).map { |problem| "server.#{problem}" })
       end
 
       def fail_with(problems)

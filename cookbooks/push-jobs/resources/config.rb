@@ -4,38 +4,55 @@ provides :push_jobs_config
 resource_name :push_jobs_config
 description 'Writes the settings of the agent, after the agent has checked them. What is not given comes from the Chef client.'
 
-property :path, String, name_property: true,
-                        description: 'The file to write.'
-property :group, String, default: 'push-jobs-client',
-                         description: 'The group that may read it: that of the session.'
-property :chef_server_url, String, default: lazy { PushJobs::Cookbook::Identity.server_url },
-                                   description: 'Address of the server with its organization.'
-property :node_name, String, default: lazy { PushJobs::Cookbook::Identity.node_name },
-                             description: 'Name of this node.'
-property :client_key, String, default: lazy { PushJobs::Cookbook::Identity.client_key },
-                              description: 'Private key of this node.'
-property :trusted_certs_dir, String, default: lazy { PushJobs::Cookbook::Identity.trusted_certs },
-                                     description: 'Folder with more certificates to trust.'
+property :path, String,
+         name_property: true,
+         description: 'The file to write.'
+property :group, String,
+         default: 'push-jobs-client',
+         description: 'The group that may read it: that of the session.'
+property :chef_server_url, String,
+         default: lazy { PushJobs::Cookbook::Identity.server_url },
+         description: 'Address of the server with its organization.'
+property :node_name, String,
+         default: lazy { PushJobs::Cookbook::Identity.node_name },
+         description: 'Name of this node.'
+property :client_key, String,
+         default: lazy { PushJobs::Cookbook::Identity.client_key },
+         description: 'Private key of this node.'
+property :trusted_certs_dir, String,
+         default: lazy { PushJobs::Cookbook::Identity.trusted_certs },
+         description: 'Folder with more certificates to trust.'
 property :ca_file, String,
          description: 'Trust only the certificates in this file.'
-property :http_proxy, [String, nil], sensitive: true, default: lazy { PushJobs::Cookbook::Identity.proxy('http') },
-                                     description: 'Proxy for http, with user and password in its address if it needs them.'
-property :https_proxy, [String, nil], sensitive: true, default: lazy { PushJobs::Cookbook::Identity.proxy('https') },
-                                      description: 'Proxy for https.'
-property :no_proxy, [String, nil], default: lazy { PushJobs::Cookbook::Identity.no_proxy },
-                                   description: 'Hosts that are reached without a proxy.'
-property :whitelist_path, String, default: '/etc/chef/push-jobs-whitelist.json',
-                                  description: 'Where the whitelist is.'
-property :start_runner, [true, false], default: lazy { !ChefUtils.systemd? },
-                                       description: 'Whether the session starts the runner itself: only where systemd does not.'
-property :log_level, String, equal_to: PushJobs::Cookbook::Validation::LOG_LEVELS, default: 'info',
-                             description: 'How much is logged.'
+property :http_proxy, [String, nil],
+         sensitive: true,
+         default: lazy { PushJobs::Cookbook::Identity.proxy('http') },
+         description: 'Proxy for http, with user and password in its address if it needs them.'
+property :https_proxy, [String, nil],
+         sensitive: true,
+         default: lazy { PushJobs::Cookbook::Identity.proxy('https') },
+         description: 'Proxy for https.'
+property :no_proxy, [String, nil],
+         default: lazy { PushJobs::Cookbook::Identity.no_proxy },
+         description: 'Hosts that are reached without a proxy.'
+property :whitelist_path, String,
+         default: '/etc/chef/push-jobs-whitelist.json',
+         description: 'Where the whitelist is.'
+property :start_runner, [true, false],
+         default: lazy { !ChefUtils.systemd? },
+         description: 'Whether the session starts the runner itself: only where systemd does not.'
+property :log_level, String,
+         equal_to: PushJobs::Cookbook::Validation::LOG_LEVELS,
+         default: 'info',
+         description: 'How much is logged.'
 property :log_dir, String,
          description: 'Folder for push-jobs-client.log; unset means the journal.'
-property :allow_unencrypted, [true, false], default: false,
-                                            description: 'Accept a server that offers no encryption.'
-property :settings, Hash, default: {},
-                          description: 'More settings of the agent by their own names; they win.'
+property :allow_unencrypted, [true, false],
+         default: false,
+         description: 'Accept a server that offers no encryption.'
+property :settings, Hash,
+         default: {},
+         description: 'More settings of the agent by their own names; they win.'
 
 action_class do
   def settings

@@ -4,14 +4,22 @@ provides :push_jobs_install
 resource_name :push_jobs_install
 description 'Installs a package of Push Jobs from an address, from files on the node, or from the package repositories.'
 
-property :part, Symbol, equal_to: PushJobs::Cookbook::Packages::NAMES.keys, default: :agent,
-                        description: 'What to install.'
-property :package_url, [String, Array], coerce: proc { |value| Array(value) }, default: [],
-                                        description: 'Addresses of the packages.'
-property :package_checksum, [String, Array], coerce: proc { |value| Array(value) }, default: [],
-                                             description: 'SHA-256 of each package; needed with package_url.'
-property :local_package_path, [String, Array], coerce: proc { |value| Array(value) }, default: [],
-                                               description: 'Package files, or a folder that holds them.'
+property :part, Symbol,
+         equal_to: PushJobs::Cookbook::Packages::NAMES.keys,
+         default: :agent,
+         description: 'What to install.'
+property :package_url, [String, Array],
+         coerce: proc { |value| Array(value) },
+         default: [],
+         description: 'Addresses of the packages.'
+property :package_checksum, [String, Array],
+         coerce: proc { |value| Array(value) },
+         default: [],
+         description: 'SHA-256 of each package; needed with package_url.'
+property :local_package_path, [String, Array],
+         coerce: proc { |value| Array(value) },
+         default: [],
+         description: 'Package files, or a folder that holds them.'
 property :version, String,
          description: 'Version to install from the package repositories.'
 

@@ -4,16 +4,21 @@ provides :push_jobs_service
 resource_name :push_jobs_service
 description 'Keeps the agent running. A restart is requested and never waited for, because the converge may be a job of this very agent.'
 
-property :manager, Symbol, equal_to: %i(systemd sysv), default: lazy { ChefUtils.systemd? ? :systemd : :sysv },
-                           description: 'What supervises the agent.'
-property :client_key, String, default: lazy { PushJobs::Cookbook::Identity.client_key },
-                              description: 'Private key of this node, which systemd hands to the session.'
-property :environment, Hash, default: {},
-                             description: 'Variables that every job finds in its environment.'
+property :manager, Symbol,
+         equal_to: %i(systemd sysv),
+         default: lazy { ChefUtils.systemd? ? :systemd : :sysv },
+         description: 'What supervises the agent.'
+property :client_key, String,
+         default: lazy { PushJobs::Cookbook::Identity.client_key },
+         description: 'Private key of this node, which systemd hands to the session.'
+property :environment, Hash,
+         default: {},
+         description: 'Variables that every job finds in its environment.'
 property :log_dir, String,
          description: 'Folder of the log file, which the session has to be able to write.'
-property :config_path, String, default: '/etc/chef/push-jobs-client.yml',
-                               description: 'Settings of the agent; only for a machine without systemd.'
+property :config_path, String,
+         default: '/etc/chef/push-jobs-client.yml',
+         description: 'Settings of the agent; only for a machine without systemd.'
 
 default_action %i(create enable start)
 

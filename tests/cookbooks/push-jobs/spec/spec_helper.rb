@@ -20,6 +20,8 @@ RSpec.configure do |config|
   config.platform = 'debian'
   config.version = '12'
   config.before do
+    # Some examples need the libraries before any converge.
+    ChefSpec::SoloRunner.new(platform: 'debian', version: '12').preload! unless defined?(PushJobs)
     allow(Chef::Config).to receive(:[]).and_call_original
     CHEF_CLIENT.each { |name, value| allow(Chef::Config).to receive(:[]).with(name).and_return(value) }
     # The machine of the tests may have another process 1 than nodes have.
