@@ -136,7 +136,7 @@ module PushJobs
       end
 
       def ruby_problem(pattern)
-        Regexp.new(pattern.gsub('(?P<', '(?<').gsub(/\(\?P=(\w+)\)/, '\\k<\1>').gsub(/\(\?[aiLmsux]+\)/, ''))
+        Regexp.new(pattern.gsub('(?P<', '(?<').gsub(/\(\?P=(\w+)\)/) { "\\k<#{Regexp.last_match(1)}>" }.gsub(/\(\?[aiLmsux]+\)/, ''))
         nil
       rescue RegexpError => e
         e.message

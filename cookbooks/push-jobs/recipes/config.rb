@@ -21,6 +21,8 @@ push_jobs_config '/etc/chef/push-jobs-client.yml' do
   start_runner PushJobs::Cookbook::Recipe.manager(node) == :sysv
   log_level node['push_jobs']['logging_level'].to_s
   log_dir node['push_jobs']['logging_dir']
+  log_size node['push_jobs']['log_rotation']['file_maxbytes']
+  log_keep node['push_jobs']['log_rotation']['num_to_keep']
   allow_unencrypted node['push_jobs']['allow_unencrypted']
   settings PushJobs::Cookbook::Recipe.settings(node)
   notifies :restart, "push_jobs_service[#{PushJobs::Cookbook::Units::SESSION}]"

@@ -61,9 +61,19 @@ action_class do
     shell_out('dpkg-query', '--show', '--showformat=${db:Status-Status} ${Version}', name).stdout == "installed #{version}"
   end
 
+  # The package restarts the agent by itself; a job that this converge may be goes on meanwhile.
+  def tell_of_restart
+    return if new_resource.part != :agent || PushJobs::Cookbook::Units.own_job.nil?
+
+    Chef::Log.warn(PushJobs::Cookbook::Units.restart_notice)
+  end
+
   def install_files(files)
     if debian?
-      install_debian(files) unless files.all? { |file| installed?(file) }
+      return if files.all? { |file| installed?(file) }
+
+      install_debian(files)
+      tell_of_restart
     else
       files.each do |file|
         package PushJobs::Cookbook::Packages.name_in(file) do
