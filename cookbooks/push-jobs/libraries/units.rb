@@ -7,6 +7,9 @@ module PushJobs
       SERVER = 'push-jobs-server'.freeze
       NOTE = "# Written by Chef (cookbook push-jobs); changes here are lost.\n".freeze
 
+      # What the unit of the session may write already.
+      LOG_DIR = '/var/log/chef'.freeze
+
       module_function
 
       def drop_in(unit)
@@ -17,7 +20,7 @@ module PushJobs
       def session(client_key, log_dir)
         lines = []
         lines += ['LoadCredential=', "LoadCredential=client_key:#{escape(client_key)}"] unless client_key == Identity::CLIENT_KEY
-        lines << "ReadWritePaths=-\"#{escape(log_dir)}\"" unless log_dir.nil?
+        lines << "ReadWritePaths=-\"#{escape(log_dir)}\"" unless log_dir.nil? || log_dir == LOG_DIR
         service(lines)
       end
 

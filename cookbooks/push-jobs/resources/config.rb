@@ -84,7 +84,7 @@ action_class do
       action :create_if_missing
     end
 
-    rotate_log unless new_resource.log_size.nil? && new_resource.log_keep.nil? && new_resource.log_dir == '/var/log/chef'
+    rotate_log unless new_resource.log_size.nil? && new_resource.log_keep.nil? && new_resource.log_dir == PushJobs::Cookbook::Units::LOG_DIR
   end
 
   # In the place of the package's own rules: two for one file would shut each other out.

@@ -48,20 +48,21 @@ action_class do
     end
   end
 
-  # Returns whether something was removed whose place the agent takes.
   def remove_old_client
-    removed = PushJobs::Cookbook::OldClient.unit?
     stop_old_runit
     leftovers = [PushJobs::Cookbook::OldClient::SETTINGS, *PushJobs::Cookbook::OldClient::SCRIPTS]
-    leftovers << PushJobs::Cookbook::OldClient::UNIT if removed
+    leftovers << PushJobs::Cookbook::OldClient::UNIT if PushJobs::Cookbook::OldClient.unit?
+    this = new_resource.name
     leftovers.each do |path|
       file path do
         action :delete
         sensitive true
-        notifies :run, 'execute[systemctl daemon-reload]', :immediately if path == PushJobs::Cookbook::OldClient::UNIT
+        next unless path == PushJobs::Cookbook::OldClient::UNIT
+
+        notifies :run, 'execute[systemctl daemon-reload]', :immediately
+        notifies :restart, "push_jobs_service[#{this}]", :delayed
       end
     end
-    removed
   end
 
   def stop_old_runit
@@ -80,28 +81,27 @@ action_class do
     end
   end
 
-  # Returns whether the file has changed.
   def drop_in(unit, text)
     path = PushJobs::Cookbook::Units.drop_in(unit)
     directory ::File.dirname(path) do
       mode '0755'
       recursive true
     end unless text.nil?
-    written = file path do
+    this = new_resource.name
+    file path do
       content text unless text.nil?
       mode '0644'
       action text.nil? ? :delete : :create
       notifies :run, 'execute[systemctl daemon-reload]', :immediately
+      notifies :restart, "push_jobs_service[#{this}]", :delayed
     end
-    written.updated_by_last_action?
   end
 
   def create_systemd
     reload_systemd
-    changed = remove_old_client
-    changed = drop_in(PushJobs::Cookbook::Units::SESSION, PushJobs::Cookbook::Units.session(new_resource.client_key, new_resource.log_dir)) || changed
-    changed = drop_in(PushJobs::Cookbook::Units::RUNNER, PushJobs::Cookbook::Units.runner(new_resource.environment)) || changed
-    request_restart if changed
+    remove_old_client
+    drop_in(PushJobs::Cookbook::Units::SESSION, PushJobs::Cookbook::Units.session(new_resource.client_key, new_resource.log_dir))
+    drop_in(PushJobs::Cookbook::Units::RUNNER, PushJobs::Cookbook::Units.runner(new_resource.environment))
   end
 
   def create_sysv
@@ -113,11 +113,11 @@ action_class do
         name: PushJobs::Cookbook::Units::SESSION,
         program: PushJobs::Cookbook::AgentCheck::PROGRAM,
         config: new_resource.config_path,
-        log: ::File.join(new_resource.log_dir || '/var/log/chef', 'push-jobs-client.log'),
+        log: ::File.join(new_resource.log_dir || PushJobs::Cookbook::Units::LOG_DIR, 'push-jobs-client.log'),
         environment: new_resource.environment.compact.sort
       )
     end
-    directory(new_resource.log_dir || '/var/log/chef') { recursive true }
+    directory(new_resource.log_dir || PushJobs::Cookbook::Units::LOG_DIR) { recursive true }
   end
 
   def start(unit)

@@ -25,7 +25,11 @@ describe 'push_jobs_service' do
         .with(content: /^LoadCredential=\nLoadCredential=client_key:#{CLIENT_KEY}$/)
     end
 
-    it { expect(chef_run.execute('systemctl daemon-reload')).to do_nothing }
+    it 'requests a restart when something in that changes, at the end' do
+      drop_in = chef_run.file('/etc/systemd/system/chef-push-jobs-client.service.d/10-push-jobs.conf')
+      expect(drop_in).to notify('execute[systemctl daemon-reload]').to(:run).immediately
+      expect(drop_in).to notify('push_jobs_service[chef-push-jobs-client]').to(:restart).delayed
+    end
   end
 
   context 'with the usual key and variables for jobs' do
@@ -109,7 +113,7 @@ describe 'push_jobs_service' do
     end
 
     it 'requests a restart, so that the new agent takes over' do
-      is_expected.to run_execute('request a restart of the session')
+      expect(chef_run.file('/etc/systemd/system/chef-push-jobs-client.service')).to notify('push_jobs_service[chef-push-jobs-client]').to(:restart).delayed
     end
   end
 
