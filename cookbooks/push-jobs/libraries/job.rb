@@ -38,7 +38,7 @@ module PushJobs
       def summary(answer)
         document = JSON.parse(answer)
         lines = ["job #{document['id']}: #{document['status'] || 'started'}"]
-        lines += (document['nodes'] || []).map { |node| "  #{node['name']}: #{[node['status'], node['reason']].compact.join(', ')}" }
+        lines += (document['nodes'] || []).map { |node| "  #{node['name']}: #{[node['status'], node['reason'], ("exit code #{node['exit_code']}" if node['exit_code'])].compact.join(', ')}" }
         lines.join("\n")
       rescue JSON::ParserError
         nil

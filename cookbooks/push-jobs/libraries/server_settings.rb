@@ -10,8 +10,13 @@ module PushJobs
       # The settings that the file should have, or nil when it has them already.
       def merged(path, wanted)
         there = ::File.exist?(path) ? YAML.safe_load(::File.read(path)) || {} : {}
-        settings = Chef::Mixin::DeepMerge.merge(there, wanted)
+        settings = merge(there, wanted)
         settings unless settings == there
+      end
+
+      # Sections are merged, lists are not: a list that is given is the whole list.
+      def merge(there, wanted)
+        there.merge(wanted) { |_, old, new| old.is_a?(Hash) && new.is_a?(Hash) ? merge(old, new) : new }
       end
 
       # Asks the server itself about a file before it replaces anything.

@@ -7,9 +7,6 @@ description 'Prepares a push jobs server once, writes its settings and keeps it 
 property :data_dir, String,
          default: '/var/lib/push-jobs-server',
          description: 'Keys, certificates and database.'
-property :settings_path, String,
-         default: lazy { ::File.join(data_dir, 'settings.yml') },
-         description: 'The settings file.'
 property :system_user, String,
          default: 'push-jobs-server',
          description: 'The user of the service.'
@@ -20,12 +17,11 @@ property :admin, String,
          required: [:create],
          description: 'Its administrator.'
 property :admin_key, String,
-         default: lazy { "/root/#{admin}.pem" },
-         description: 'Where the private key of the administrator is written, once.'
+         description: 'Where the private key of the administrator is written, once; unset means /root/ADMIN.pem.'
 property :hosts, [String, Array],
          coerce: proc { |value| Array(value) },
-         default: lazy { [node['fqdn'] || node['hostname']] },
-         description: 'Names and addresses of the server for its certificate; the first one is told to agents.'
+         default: [],
+         description: 'Names and addresses of the server for its certificate; the first one is told to agents. Empty means the full name of the machine.'
 property :settings, Hash,
          coerce: proc { |value| PushJobs::Cookbook::Whitelist.normalize(value) },
          default: {},
@@ -77,7 +73,11 @@ action_class do
   def public_key(kind, name, text)
     return text if text.to_s.start_with?('/')
 
-    path = ::File.join(Chef::Config[:file_cache_path], "push-jobs-#{kind}-#{name}.pub")
+    # The user of the service reads it, who may not read the cache of the Chef client.
+    directory '/etc/push-jobs-server' do
+      mode '0755'
+    end
+    path = "/etc/push-jobs-server/#{kind}-#{name}.pub"
     file path do
       content text
       mode '0644'
@@ -86,7 +86,7 @@ action_class do
   end
 
   def prepare
-    words = ['init', '--org', new_resource.org, '--admin', new_resource.admin, '--admin-key', new_resource.admin_key]
+    words = ['init', '--org', new_resource.org, '--admin', new_resource.admin, '--admin-key', new_resource.admin_key || "/root/#{new_resource.admin}.pem"]
     words += new_resource.hosts.flat_map { |host| ['--host', host] }
     execute 'prepare the push jobs server' do
       command ['push-jobs-server', '--data-dir', new_resource.data_dir, *words]
@@ -100,7 +100,7 @@ action_class do
 
   # What init wrote, with what is given above it; comments are lost only when something changes.
   def write_settings
-    path = new_resource.settings_path
+    path = ::File.join(new_resource.data_dir, 'settings.yml')
     settings = PushJobs::Cookbook::ServerSettings.merged(path, new_resource.settings)
     return if settings.nil?
 
@@ -110,7 +110,6 @@ action_class do
       group new_resource.system_user
       mode '0600'
       sensitive true
-      manage_symlink_source true
       verify { |candidate| PushJobs::Cookbook::ServerSettings.check!(candidate) }
       notifies :restart, "service[#{PushJobs::Cookbook::Units::SERVER}]", :delayed
     end
