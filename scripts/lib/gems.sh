@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced after setup.sh. Sets of Ruby programs for tests/interop, one per Gemfile in tests/interop/gems, installed by Bundler
-# into the cache below $XDG_CACHE_HOME/push-jobs. All clones share a set; another Gemfile makes another one.
+# Sourced after setup.sh. Sets of Ruby programs, installed by Bundler into the cache below $XDG_CACHE_HOME/push-jobs: one per Gemfile in
+# tests/interop/gems, and "chef", the Gemfile of the clone itself. All clones share a set; another Gemfile makes another one.
 # tests/support/gems.py finds them by the same rule and runs programs from them.
 
 # A compiler and headers are among them because some gems are built here.
@@ -8,8 +8,12 @@
 INTEROP_PACKAGES="ruby:/usr/bin/ruby ruby-dev:/usr/lib/*/pkgconfig/ruby-3*.pc bundler:/usr/bin/bundle
 build-essential:/usr/share/doc/build-essential libzmq3-dev:/usr/include/zmq.h nginx-light:/usr/sbin/nginx goiardi:/usr/bin/goiardi"
 
+gemfile() { # gemfile NAME: what a set is made from
+    case $1 in chef) printf '%s' "$ROOT/Gemfile" ;; *) printf '%s' "$ROOT/tests/interop/gems/$1/Gemfile" ;; esac
+}
+
 gem_set() { # gem_set NAME: the name of the folder of a set
-    printf '%s-%s' "$1" "$(sha256sum <"$ROOT/tests/interop/gems/$1/Gemfile" | cut -c1-12)"
+    printf '%s-%s' "$1" "$(sha256sum <"$(gemfile "$1")" | cut -c1-12)"
 }
 
 gem_set_is_ready() { # gem_set_is_ready SET: it is whole, and of the Ruby that is here now
@@ -30,7 +34,7 @@ install_gem_set() { # install_gem_set NAME: runs under the lock
     folder=$CACHE/gems/$(gem_set "$name")
     say "installing Ruby programs: $name (up to three minutes, once)"
     mkdir -p "$folder"
-    cp "$ROOT/tests/interop/gems/$name/Gemfile" "$folder/Gemfile"
+    cp "$(gemfile "$name")" "$folder/Gemfile"
     rm -f "$folder/Gemfile.lock" "$folder/installed"
     # Descriptor 9 is the lock: nothing that is started here may keep it.
     if (cd "$folder" && BUNDLE_GEMFILE=$folder/Gemfile BUNDLE_PATH=$folder/gems BUNDLE_APP_CONFIG=$folder \

@@ -26,6 +26,7 @@ def installed(name: str) -> GemSet:
         ("main", "knife", "Chef Infra Client: 18"),
         ("main", "chef-zero", "15.1"),
         ("ruby-client", "pushy-client", "2.100.0"),
+        ("chef", "kitchen", "Test Kitchen version 3.9"),
     ],
 )
 def test_programs_run(name: str, program: str, expected: str) -> None:
@@ -42,13 +43,13 @@ def test_programs_run(name: str, program: str, expected: str) -> None:
 
 
 def test_a_set_that_is_there_is_not_installed_again() -> None:
-    folders = {name: installed(name).folder for name in ("main", "ruby-client")}
+    folders = {name: installed(name).folder for name in ("main", "ruby-client", "chef")}
     times = {name: (folder / "installed").stat().st_mtime_ns for name, folder in folders.items()}
     script = """
         . scripts/lib/setup.sh
         . scripts/lib/gems.sh
-        setup_gems main ruby-client
-        for name in main ruby-client; do echo "$CACHE/gems/$(gem_set $name)"; done
+        setup_gems main ruby-client chef
+        for name in main ruby-client chef; do echo "$CACHE/gems/$(gem_set $name)"; done
     """
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],

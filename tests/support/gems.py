@@ -1,6 +1,7 @@
 """Runs programs of the Ruby sets that ``scripts/test`` installs, see scripts/lib/gems.sh.
 
-A set is known by the name of its folder in tests/interop/gems. Nothing is installed here.
+A set is known by the name of its folder in tests/interop/gems; "chef" is the Gemfile of the clone
+itself. Nothing is installed here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Dict, List
 
 from peer import Missing
 
-_GEMFILES = Path(__file__).resolve().parents[1] / "interop" / "gems"
+_ROOT = Path(__file__).resolve().parents[2]
 _RUBY = Path("/usr/bin/ruby")
 
 
@@ -47,8 +48,8 @@ class GemSet:
 
 def gem_set(name: str) -> GemSet:
     """The set of this name. Raises Missing when it is not installed here."""
-    gemfile = (_GEMFILES / name / "Gemfile").read_bytes()
-    key = hashlib.sha256(gemfile).hexdigest()[:12]
+    place = _ROOT if name == "chef" else _ROOT / "tests" / "interop" / "gems" / name
+    key = hashlib.sha256((place / "Gemfile").read_bytes()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "push-jobs" / "gems" / f"{name}-{key}"
     installed = folder / "installed"

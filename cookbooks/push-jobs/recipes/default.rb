@@ -1,0 +1,2 @@
+# The agent: package, settings, whitelist, service.
+include_recipe 'push-jobs::install'

@@ -1,0 +1,24 @@
+# The server, on the machine that is to be it.
+PushJobs::Cookbook::Validation.check_server!(node)
+
+server = node['push_jobs']['server']
+
+push_jobs_install 'push-jobs-server' do
+  part :server
+  package_url server['package_url'] unless server['package_url'].nil?
+  package_checksum server['package_checksum'] unless server['package_checksum'].nil?
+  local_package_path server['local_package_path'] unless server['local_package_path'].nil?
+  version server['package_version']
+end
+
+push_jobs_server 'push-jobs-server' do
+  org server['org']
+  admin server['admin']
+  admin_key server['admin_key_path']
+  hosts server['hosts'].to_a unless server['hosts'].nil?
+  settings server['settings'].to_h
+  organizations server['organizations'].to_a
+  users server['users'].to_h
+  clients server['clients'].to_h
+  groups server['groups'].to_h
+end

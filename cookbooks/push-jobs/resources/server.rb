@@ -1,0 +1,184 @@
+unified_mode true
+
+provides :push_jobs_server
+resource_name :push_jobs_server
+description 'Prepares a push jobs server once, writes its settings and keeps it running.'
+
+property :data_dir, String,
+         default: '/var/lib/push-jobs-server',
+         description: 'Keys, certificates and database.'
+property :system_user, String,
+         default: 'push-jobs-server',
+         description: 'The user of the service.'
+property :org, String,
+         required: [:create],
+         description: 'The first organization.'
+property :admin, String,
+         required: [:create],
+         description: 'Its administrator.'
+property :admin_key, String,
+         description: 'Where the private key of the administrator is written, once; unset means /root/ADMIN.pem.'
+property :hosts, [String, Array],
+         coerce: proc { |value| Array(value) },
+         default: [],
+         description: 'Names and addresses of the server for its certificate; the first one is told to agents. Empty means the full name of the machine.'
+property :settings, Hash,
+         coerce: proc { |value| PushJobs::Cookbook::Whitelist.normalize(value) },
+         default: {},
+         description: 'Settings that differ from their defaults, with sections as mappings (docs/settings-server.md).'
+property :organizations, [String, Array],
+         coerce: proc { |value| Array(value) },
+         default: [],
+         description: 'More organizations.'
+property :users, Hash,
+         coerce: proc { |value| PushJobs::Cookbook::Whitelist.normalize(value) },
+         default: {},
+         callbacks: { 'must have a public_key each' => ->(value) { value.values.all? { |entry| entry.is_a?(Hash) && entry['public_key'].is_a?(String) } } },
+         description: 'Users: name => { orgs, admin, public_key }; public_key is a path or PEM text.'
+property :clients, Hash,
+         coerce: proc { |value| PushJobs::Cookbook::Whitelist.normalize(value) },
+         default: {},
+         callbacks: { 'must have a public_key each' => ->(value) { value.values.all? { |entry| entry.is_a?(Hash) && entry['public_key'].is_a?(String) } } },
+         description: 'Clients (nodes): name => { org, public_key }.'
+property :groups, Hash,
+         coerce: proc { |value| PushJobs::Cookbook::Whitelist.normalize(value) },
+         default: {},
+         description: 'Groups: name => { org, users, clients, groups }; members are added, never taken away.'
+
+default_action %i(create enable start)
+
+action_class do
+  # As the user of the service: files of the database that another one makes would shut it out.
+  def command(*words)
+    ['push-jobs-server', '--data-dir', new_resource.data_dir, *words]
+  end
+
+  def asked(*words)
+    shell_out(*command(*words), user: new_resource.system_user, group: new_resource.system_user)
+  end
+
+  def administer(what, *words)
+    execute what do
+      command ['push-jobs-server', '--data-dir', new_resource.data_dir, *words]
+      user new_resource.system_user
+      group new_resource.system_user
+    end
+  end
+
+  def org_of(entry)
+    entry['org'] || new_resource.org
+  end
+
+  # The path of a public key that is given as a path or as text.
+  def public_key(kind, name, text)
+    return text if text.to_s.start_with?('/')
+
+    # The user of the service reads it, who may not read the cache of the Chef client.
+    directory '/etc/push-jobs-server' do
+      mode '0755'
+    end
+    path = "/etc/push-jobs-server/#{kind}-#{name}.pub"
+    file path do
+      content text
+      mode '0644'
+    end
+    path
+  end
+
+  def prepare
+    words = ['init', '--org', new_resource.org, '--admin', new_resource.admin, '--admin-key', new_resource.admin_key || "/root/#{new_resource.admin}.pem"]
+    words += new_resource.hosts.flat_map { |host| ['--host', host] }
+    execute 'prepare the push jobs server' do
+      command ['push-jobs-server', '--data-dir', new_resource.data_dir, *words]
+      not_if { ::File.exist?(::File.join(new_resource.data_dir, 'ca.crt')) }
+    end
+    execute 'give the data of the push jobs server to its user' do
+      command ['chown', '-R', "#{new_resource.system_user}:#{new_resource.system_user}", new_resource.data_dir]
+      only_if { ::File.exist?(new_resource.data_dir) && ::File.stat(::File.join(new_resource.data_dir, 'ca.crt')).uid == 0 }
+    end
+  end
+
+  # What init wrote, with what is given above it; comments are lost only when something changes.
+  def write_settings
+    path = ::File.join(new_resource.data_dir, 'settings.yml')
+    settings = PushJobs::Cookbook::ServerSettings.merged(path, new_resource.settings)
+    return if settings.nil?
+
+    file path do
+      content PushJobs::Cookbook::Units::NOTE + YAML.dump(settings)
+      owner new_resource.system_user
+      group new_resource.system_user
+      mode '0600'
+      sensitive true
+      verify { |candidate| PushJobs::Cookbook::ServerSettings.check!(candidate) }
+      notifies :restart, "service[#{PushJobs::Cookbook::Units::SERVER}]", :delayed
+    end
+  end
+
+  def create_users
+    new_resource.users.each do |name, entry|
+      next unless asked('user', 'show', name).error?
+
+      orgs = Array(entry['orgs'] || new_resource.org).flat_map { |org| ['--org', org] }
+      administer("make the user #{name}", 'user', 'create', name, *orgs, *('--admin' if entry['admin']), '--public-key', public_key('user', name, entry['public_key']))
+    end
+  end
+
+  def create_clients
+    new_resource.clients.each do |name, entry|
+      next unless asked('client', 'show', name, '--org', org_of(entry)).error?
+
+      administer("make the client #{name}", 'client', 'create', name, '--org', org_of(entry), '--public-key', public_key('client', name, entry['public_key']))
+    end
+  end
+
+  def create_groups
+    new_resource.groups.each do |name, entry|
+      shown = asked('group', 'show', name, '--org', org_of(entry), '--format', 'json')
+      administer("make the group #{name}", 'group', 'create', name, '--org', org_of(entry)) if shown.error?
+      missing = PushJobs::Cookbook::ServerSettings.missing_members(entry, shown.error? ? {} : JSON.parse(shown.stdout))
+      administer("fill the group #{name}", 'group', 'add', name, '--org', org_of(entry), *missing) unless missing.empty?
+    end
+  end
+end
+
+action :create do
+  description 'Make the data directory if there is none, write settings, and make who and what is given.'
+  service PushJobs::Cookbook::Units::SERVER do
+    action :nothing
+  end
+  prepare
+  write_settings
+  new_resource.organizations.each { |name| administer("make the organization #{name}", 'org', 'create', name) if asked('org', 'show', name).error? }
+  create_users
+  create_clients
+  create_groups
+end
+
+action :enable do
+  description 'Start the server when the machine starts.'
+  service PushJobs::Cookbook::Units::SERVER do
+    action :enable
+  end
+end
+
+action :start do
+  description 'Start the server.'
+  service PushJobs::Cookbook::Units::SERVER do
+    action :start
+  end
+end
+
+action :restart do
+  description 'Restart the server; jobs go on.'
+  service PushJobs::Cookbook::Units::SERVER do
+    action :restart
+  end
+end
+
+action :stop do
+  description 'Stop the server.'
+  service PushJobs::Cookbook::Units::SERVER do
+    action :stop
+  end
+end
