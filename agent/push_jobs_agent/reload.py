@@ -7,6 +7,7 @@ Source: operator-surfaces 9.2 row 5.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any, List, Mapping, Optional, Tuple
 
@@ -14,6 +15,8 @@ from push_jobs_agent import config as settings
 from push_jobs_agent import logs, startup
 from push_jobs_agent.config import TABLE, Config
 from push_jobs_agent.logs import log
+from push_jobs_agent.runner import whitelist
+from push_jobs_agent.runner.errors import WhitelistError
 from push_jobs_wire.settings import SettingsError, Values
 
 AT_ONCE = (
@@ -109,8 +112,22 @@ def _problems(new: Config, change: Reload) -> List[str]:
     problems = settings.file_problems(new)
     if change.needs_runner:
         # The next runner would not start with a wrong one; the present one can keep its old one.
-        problems.extend(startup.whitelist_problems(change.config))
+        problems.extend(_whitelist_problems(change.config))
     return problems
+
+
+def _whitelist_problems(config: Config) -> List[str]:
+    if not config["start_runner"] and _is_hidden(config["whitelist"]):
+        return []  # the runner, another user, will say
+    try:
+        whitelist.load(config["whitelist"])
+    except WhitelistError as error:
+        return error.problems
+    return []
+
+
+def _is_hidden(path: str) -> bool:
+    return os.path.exists(path) and not os.access(path, os.R_OK)
 
 
 def _use_log(config: Config, problems: List[str]) -> None:

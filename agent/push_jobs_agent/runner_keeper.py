@@ -22,6 +22,9 @@ SOCKET_NAME = "runner.sock"
 LOOK_AGAIN = 0.05
 """Seconds between two looks for the socket of a runner that is starting."""
 
+LONGEST_LOOK = 1.0
+"""The same for a runner that a service manager has to start."""
+
 LONGEST_PAUSE = 30.0
 """Seconds between two starts of a runner that dies again and again."""
 
@@ -47,6 +50,7 @@ class RunnerKeeper:
         self._greeted = False
         self._process: Optional["subprocess.Popen[bytes]"] = None
         self._next_look = float("-inf")
+        self._pause = LOOK_AGAIN
         self._next_start = float("-inf")
         self._starts = 0
         self._missing_logged = False
@@ -87,6 +91,7 @@ class RunnerKeeper:
             return [], self._lose(str(error))
         if any(ask is not None and ask.op == "hello" for ask, _ in words):
             self._greeted, self._starts, self._missing_logged = True, 0, False
+            self._pause = LOOK_AGAIN
         return words, False
 
     def ask(self, ask: Ask, steady: float) -> None:
@@ -136,7 +141,9 @@ class RunnerKeeper:
             if self.config["start_runner"]:
                 self._start(steady)
             else:
-                self._next_look = steady + 1.0
+                # One that is started again is soon back; one that is not can be waited for.
+                self._next_look = steady + self._pause
+                self._pause = min(2 * self._pause, LONGEST_LOOK)
                 self._note_missing(str(error))
 
     def _note_missing(self, reason: str) -> None:

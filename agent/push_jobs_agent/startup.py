@@ -102,7 +102,10 @@ def _lock(folder: str) -> int:
     try:
         lock = _open_lock(path)
     except OSError as error:
-        raise AgentError(f"{path} cannot be made: {error.strerror}") from None
+        raise AgentError(
+            f"{path} cannot be made: {error.strerror}; where a service manager keeps session and "
+            "runner apart, the runner makes it and has to start first"
+        ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

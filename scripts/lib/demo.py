@@ -120,11 +120,11 @@ class Demo:
         agents = [self._processes[name] for name in NODES if name in self._processes]
         end(agents)
         end([process for process in self._processes.values() if process not in agents])
-        # A runner outlives its session while a job runs; a second TERM ends both.
-        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+        # A runner outlives its session while a job runs; INT ends both.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
             for pid in self._left_over():
                 send(pid, number)
-            if settled(lambda: not self._left_over(), 5.0 if number == signal.SIGTERM else 1.0):
+            if settled(lambda: not self._left_over(), 1.0 if number == signal.SIGKILL else 5.0):
                 return
 
     def last_lines(self) -> str:

@@ -16,14 +16,14 @@ RUN_PACKAGES="python3-bottle:bottle python3-cheroot:cheroot python3-zmq:zmq pyth
 python3-requests:requests python3-yaml:yaml python3-sqlalchemy:sqlalchemy python3-alembic:alembic python3-click:click
 python3-rich:rich python3-setuptools:setuptools python3-wheel:wheel python3-venv:ensurepip python3-pip:pip"
 TEST_PACKAGES="python3-pytest:pytest python3-pytest-xdist:xdist python3-hypothesis:hypothesis python3-psycopg2:psycopg2
-python3-psutil:psutil postgresql:/usr/lib/postgresql/*/bin/postgres nginx-light:/usr/sbin/nginx"
+python3-psutil:psutil python3-testinfra:testinfra postgresql:/usr/lib/postgresql/*/bin/postgres nginx-light:/usr/sbin/nginx"
 CHECK_PACKAGES="mypy:mypy isort:isort black:black flake8:flake8 shellcheck:/usr/bin/shellcheck
 python3-typeshed:/usr/lib/python3/dist-packages/yaml-stubs"
 PACKAGE_PACKAGES="debhelper:/usr/bin/dh dh-python:/usr/bin/pybuild pybuild-plugin-pyproject:/usr/share/doc/pybuild-plugin-pyproject
 python3-all:/usr/share/doc/python3-all dpkg-dev:/usr/bin/dpkg-buildpackage fakeroot:/usr/bin/fakeroot lintian:/usr/bin/lintian"
 # Nodes that boot a real systemd; they need root.
 LAB_PACKAGES="mmdebstrap:/usr/bin/mmdebstrap systemd-container:/usr/bin/systemd-nspawn iproute2:/usr/bin/ip
-openssh-client:/usr/bin/ssh-keygen"
+openssh-client:/usr/bin/ssh-keygen openssl:/usr/bin/openssl"
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }

@@ -17,8 +17,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 from agent_process import AgentProcess
-from raw_server import key_of
-from raw_server import RawServer
+from raw_server import RawServer, key_of
 from runner_client import wait_for
 from stub_certificates import write_private
 
@@ -235,6 +234,17 @@ def test_changed_options_end_the_runner_once_it_is_idle(
     services.start_runner()
     line = services.wait_for_line("the runner is there", 2)
     assert b"--output-limit=4096" in Path(f"/proc/{line['runner_pid']}/cmdline").read_bytes()
+
+
+def test_a_wrong_whitelist_keeps_the_runner_that_works(
+    server: RawServer, services: Services
+) -> None:
+    services.write_settings(whitelist=str(services.folder / "missing.json"))
+    services.signal(signal.SIGHUP)
+    services.wait_for_line("the settings are wrong; the old ones are kept")
+    run(server, "prints", capture=True)
+    server.expect("failed", job_id=JOB)
+    assert services.runner is not None and services.runner.poll() is None
 
 
 Words = Callable[[Path], Tuple[str, ...]]

@@ -25,7 +25,7 @@ PACKAGES = (
     *("python3-bottle", "python3-cheroot", "python3-sqlalchemy", "python3-alembic"),
     *("python3-click", "python3-rich"),
     # ... and what Chef's client and the old push client run on.
-    *("ruby", "libzmq3-dev"),
+    *("ruby", "libzmq3-dev", "libarchive13", "dmidecode"),
 )
 MASKED = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer"),

@@ -18,7 +18,7 @@ from lab.commands import LabError, Word, run, succeeds
 from lab.node import Node
 
 _NETWORK = "10.77.0"
-_FIRST = 11
+_FIRST = 101
 
 
 class Lab:
@@ -70,13 +70,16 @@ class Lab:
         port = "v" + hashlib.sha256(f"{self.name}/{name}".encode()).hexdigest()[:12]
         return Node(name, self.folder / "nodes" / name, self.name, port)
 
-    def add(self, name: str, layers: Sequence[Path]) -> Node:
-        """Make a node that is not booted yet, on top of images, the lowest one last."""
+    def add(self, name: str, layers: Sequence[Path], address: str = "") -> Node:
+        """Make a node that is not booted yet, on top of images, the lowest one last.
+
+        ``address`` is a free one when it is not given.
+        """
         node = self.node(name)
         with self._locked():
             taken = {each.address for each in self.nodes()}
             free = (f"{_NETWORK}.{number}" for number in range(_FIRST, 250))
-            node.make(next(each for each in free if each not in taken), layers)
+            node.make(address or next(each for each in free if each not in taken), layers)
         node.write("/root/.ssh/authorized_keys", (self.folder / "key.pub").read_text(), 0o600)
         (node.upper / "root/.ssh").chmod(0o700)
         (node.upper / "root").chmod(0o700)

@@ -211,6 +211,9 @@ class Node:
         run(["ip", "-n", self._lab, "link", "add", self._port, *peer])
         run(["ip", "-n", self._lab, "link", "set", self._port, "master", "br0", "up"])
         own = ["ip", "-n", self._port]
+        # Always the same for an address: others still remember the node that had it before.
+        hardware = "02:00:" + ":".join(f"{int(part):02x}" for part in self.address.split("."))
+        run([*own, "link", "set", "eth0", "address", hardware])
         run([*own, "addr", "add", f"{self.address}/24", "dev", "eth0"])
         for link in ("lo", "eth0"):
             run([*own, "link", "set", link, "up"])

@@ -8,7 +8,7 @@ bottleneck of mass reconnects (architecture 10). zmq errors never leave this mod
 from __future__ import annotations
 
 import socket
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 
 import zmq
 from zmq.utils import z85

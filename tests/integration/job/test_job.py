@@ -1,0 +1,77 @@
+"""Jobs on two nodes, from a workstation outside: everything that a job can be and become."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+
+NODES = ("job", "job-peer")
+
+
+@pytest.fixture(autouse=True)
+def ready(operator: Any) -> None:
+    """Both nodes can take a job."""
+    operator.wait_available(*NODES)
+
+
+def _statuses(job: Dict[str, Any]) -> Dict[str, str]:
+    return {node["name"]: node["status"] for node in job["nodes"]}
+
+
+def test_success_on_both(operator: Any) -> None:
+    told = operator.run("true", *NODES)
+    assert told.code == 0
+    assert _statuses(told.job) == dict.fromkeys(NODES, "succeeded")
+
+
+def test_failure_with_exit_code_and_output(operator: Any) -> None:
+    told = operator.run("false", *NODES)
+    assert told.code == 3
+    assert {node["exit_code"] for node in told.job["nodes"]} == {3}
+    assert told.printed("stderr") == ["gone wrong\n"] * 2
+
+
+def test_refusal_by_one_misses_the_quorum_of_all(operator: Any) -> None:
+    told = operator.run("only-here", *NODES)
+    assert told.code == 4
+    assert _statuses(told.job) == {"job": "was_ready", "job-peer": "nacked"}
+
+
+def test_a_lower_quorum_runs_where_it_can(operator: Any) -> None:
+    told = operator.run("only-here", *NODES, options=("--quorum", "50%"))
+    assert _statuses(told.job) == {"job": "succeeded", "job-peer": "nacked"}
+
+
+def test_timeout(operator: Any) -> None:
+    told = operator.run("sleep", "job", options=("--timeout", "2s"))
+    assert told.code == 5
+    assert told.job["status"] == "timed_out"
+
+
+def test_cancel(operator: Any) -> None:
+    job_id = operator.start("sleep", *NODES)
+    cancelled = operator.push_jobs("job", "cancel", job_id)
+    assert cancelled.code in (0, 6), cancelled
+    assert operator.ended(job_id)["status"] == "aborted"
+
+
+def test_user_directory_variables_and_file(operator: Any, tmp_path: Path) -> None:
+    def said(command: str, *options: str) -> str:
+        told = operator.run(command, "job", options=options)
+        assert told.code == 0, told
+        printed: List[str] = told.printed()
+        return "".join(printed).strip()
+
+    assert said("who", "--user", "nobody") == "nobody"
+    assert said("where", "--dir", "/var/lib") == "/var/lib"
+    assert said("say", "--env", "GREETING=hello there") == "hello there"
+    (tmp_path / "sent").write_text("of the workstation\n")
+    assert said("file", "--file", str(tmp_path / "sent")) == "of the workstation"
+
+
+def test_a_pattern_takes_its_part_of_the_name_as_one_word(operator: Any) -> None:
+    told = operator.run("restart nginx", "job")
+    assert told.printed() == ["restart nginx\n"]
+    assert operator.run("restart nginx; id", "job").code == 7
