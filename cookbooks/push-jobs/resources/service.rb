@@ -104,7 +104,13 @@ action_class do
     remove_old_client
     drop_in(PushJobs::Cookbook::Units::SESSION, PushJobs::Cookbook::Units.session(new_resource.client_key, new_resource.log_dir))
     drop_in(PushJobs::Cookbook::Units::RUNNER, PushJobs::Cookbook::Units.runner(new_resource.environment))
-    request_restart if old_client_runs?
+    replace_old_client if old_client_runs?
+  end
+
+  # What is new after this converge is new once, so nothing more has to be asked of it.
+  def replace_old_client
+    request_restart
+    node.run_state['push_jobs_agent_started'] = true
   end
 
   def create_sysv
@@ -125,6 +131,7 @@ action_class do
 
   def start(unit)
     started = service unit do
+      supports status: true
       action :start
     end
     node.run_state['push_jobs_agent_started'] = true if started.updated_by_last_action? && unit == PushJobs::Cookbook::Units::SESSION
@@ -205,11 +212,13 @@ end
 
 action :reload do
   description 'Have the agent read settings and whitelist again; no job is disturbed.'
+  return if fresh?
+
   if systemd_manager?
     execute 'reload the agent' do
       command ['systemctl', 'reload', "#{PushJobs::Cookbook::Units::SESSION}.service"]
       only_if { active?(PushJobs::Cookbook::Units::SESSION) }
-    end unless fresh?
+    end
   elsif sysv_running?
     execute 'reload the agent' do
       command ["/etc/init.d/#{PushJobs::Cookbook::Units::SESSION}", 'reload']
