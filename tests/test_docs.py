@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GENERATED = (
     "commands.md",
     "compatibility.md",
+    "cookbook-attributes.md",
     "old-settings.md",
     "settings-agent.md",
     "settings-server.md",
@@ -25,15 +26,17 @@ WRITTEN = (
     "docs/architecture.md",
     "docs/beside-chef-server.md",
     "docs/chef-identity.md",
+    "docs/getting-started-with-chef.md",
     "docs/history.md",
     "docs/live-output.md",
     "docs/keys.md",
+    "docs/migrating-from-chef-push-jobs.md",
     "docs/nodes.md",
     "docs/security.md",
 )
 PAGES = (*WRITTEN, *(f"docs/{name}" for name in GENERATED))
 
-_FOLDERS = "agent|docs|packaging|scripts|server|tests|wire|workstation|\\.ci"
+_FOLDERS = "agent|cookbooks|docs|packaging|scripts|server|tests|wire|workstation|\\.ci"
 _NAMED = re.compile(rf"`((?:{_FOLDERS})/[\w./-]*)[^`]*`")
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 

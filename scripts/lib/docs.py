@@ -14,6 +14,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import click
 import compatibility
+import cookbook_attributes
 
 from push_jobs import cli as workstation
 from push_jobs_agent.config import TABLE as AGENT_TABLE
@@ -66,6 +67,16 @@ def pages() -> Dict[str, str]:
             old_settings.reference(),
         ),
         "commands.md": _commands(),
+        "cookbook-attributes.md": _settings(
+            "Attributes of the cookbook",
+            "All of them are below `node['push_jobs']`; a name with a dot is a level and a name in "
+            "it. The names are those of the old cookbook, so roles and environments for it keep "
+            "working. Mistakes end the converge before anything is changed, all in one message. "
+            "[Getting started with Chef](getting-started-with-chef.md) shows how to use them.",
+            cookbook_attributes.reference()
+            + "\n\nThe converge goes on with them and warns. `init_style` with `runit`, `upstart` "
+            "or `container` is such an attribute, too.",
+        ),
         "compatibility.md": _compatibility(),
     }
 

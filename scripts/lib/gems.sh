@@ -5,8 +5,9 @@
 
 # A compiler and headers are among them because some gems are built here.
 # shellcheck disable=SC2034  # used by the scripts that source this file
-INTEROP_PACKAGES="ruby:/usr/bin/ruby ruby-dev:/usr/lib/*/pkgconfig/ruby-3*.pc bundler:/usr/bin/bundle
-build-essential:/usr/share/doc/build-essential libzmq3-dev:/usr/include/zmq.h nginx-light:/usr/sbin/nginx goiardi:/usr/bin/goiardi"
+GEM_PACKAGES="ruby:/usr/bin/ruby ruby-dev:/usr/lib/*/pkgconfig/ruby-3*.pc bundler:/usr/bin/bundle
+build-essential:/usr/share/doc/build-essential"
+INTEROP_PACKAGES="$GEM_PACKAGES libzmq3-dev:/usr/include/zmq.h nginx-light:/usr/sbin/nginx goiardi:/usr/bin/goiardi"
 
 gemfile() { # gemfile NAME: what a set is made from
     case $1 in chef) printf '%s' "$ROOT/Gemfile" ;; *) printf '%s' "$ROOT/tests/interop/gems/$1/Gemfile" ;; esac
@@ -18,6 +19,15 @@ gem_set() { # gem_set NAME: the name of the folder of a set
 
 gem_set_is_ready() { # gem_set_is_ready SET: it is whole, and of the Ruby that is here now
     [ "$(cat "$CACHE/gems/$1/installed" 2>/dev/null)" = "$(readlink -f /usr/bin/ruby)" ]
+}
+
+in_gem_set() { # in_gem_set NAME PROGRAM...: run a program of a set, in the current folder
+    local folder
+    folder=$CACHE/gems/$(gem_set "$1")
+    shift
+    # Ruby takes its encoding from the locale, and has no UTF-8 without one.
+    env BUNDLE_GEMFILE="$folder/Gemfile" BUNDLE_PATH="$folder/gems" BUNDLE_APP_CONFIG="$folder" BUNDLE_SILENCE_ROOT_WARNING=1 \
+        CHEF_LICENSE=accept-no-persist LC_ALL=C.UTF-8 /usr/bin/ruby -W0 /usr/bin/bundle exec "$@"
 }
 
 gem_sets_to_try() { # gem_sets_to_try NAME...: the sets that are missing and were not asked for in vain already

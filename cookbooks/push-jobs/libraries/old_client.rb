@@ -14,6 +14,13 @@ module PushJobs
         ::File.file?(UNIT) && ::File.read(UNIT).match?(/^ExecStart=.*\.rb\b/)
       end
 
+      # Whether this process reads settings in Ruby.
+      def process?(pid)
+        pid > 0 && ::File.read("/proc/#{pid}/cmdline").split("\0").any? { |word| word.end_with?('.rb') }
+      rescue SystemCallError
+        false
+      end
+
       def runit
         RUNIT.select { |name| ::File.directory?("/etc/sv/#{name}") }
       end

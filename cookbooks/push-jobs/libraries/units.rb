@@ -4,7 +4,8 @@ module PushJobs
     module Units
       SESSION = 'chef-push-jobs-client'.freeze
       RUNNER = 'chef-push-jobs-runner'.freeze
-      SERVER = 'push-jobs-server'.freeze
+      SERVER = 'push-jobs-server'.freeze # its user has this name, too
+      SERVER_DATA = '/var/lib/push-jobs-server'.freeze
       NOTE = "# Written by Chef (cookbook push-jobs); changes here are lost.\n".freeze
 
       # What the unit of the session may write already.

@@ -4,12 +4,6 @@ provides :push_jobs_server
 resource_name :push_jobs_server
 description 'Prepares a push jobs server once, writes its settings and keeps it running.'
 
-property :data_dir, String,
-         default: '/var/lib/push-jobs-server',
-         description: 'Keys, certificates and database.'
-property :system_user, String,
-         default: 'push-jobs-server',
-         description: 'The user of the service.'
 property :org, String,
          required: [:create],
          description: 'The first organization.'
@@ -49,19 +43,15 @@ default_action %i(create enable start)
 
 action_class do
   # As the user of the service: files of the database that another one makes would shut it out.
-  def command(*words)
-    ['push-jobs-server', '--data-dir', new_resource.data_dir, *words]
-  end
-
   def asked(*words)
-    shell_out(*command(*words), user: new_resource.system_user, group: new_resource.system_user)
+    shell_out('push-jobs-server', *words, user: PushJobs::Cookbook::Units::SERVER, group: PushJobs::Cookbook::Units::SERVER)
   end
 
   def administer(what, *words)
     execute what do
-      command ['push-jobs-server', '--data-dir', new_resource.data_dir, *words]
-      user new_resource.system_user
-      group new_resource.system_user
+      command ['push-jobs-server', *words]
+      user PushJobs::Cookbook::Units::SERVER
+      group PushJobs::Cookbook::Units::SERVER
     end
   end
 
@@ -89,25 +79,25 @@ action_class do
     words = ['init', '--org', new_resource.org, '--admin', new_resource.admin, '--admin-key', new_resource.admin_key || "/root/#{new_resource.admin}.pem"]
     words += new_resource.hosts.flat_map { |host| ['--host', host] }
     execute 'prepare the push jobs server' do
-      command ['push-jobs-server', '--data-dir', new_resource.data_dir, *words]
-      not_if { ::File.exist?(::File.join(new_resource.data_dir, 'ca.crt')) }
+      command ['push-jobs-server', *words]
+      not_if { ::File.exist?(::File.join(PushJobs::Cookbook::Units::SERVER_DATA, 'ca.crt')) }
     end
     execute 'give the data of the push jobs server to its user' do
-      command ['chown', '-R', "#{new_resource.system_user}:#{new_resource.system_user}", new_resource.data_dir]
-      only_if { ::File.exist?(new_resource.data_dir) && ::File.stat(::File.join(new_resource.data_dir, 'ca.crt')).uid == 0 }
+      command ['chown', '-R', "#{PushJobs::Cookbook::Units::SERVER}:#{PushJobs::Cookbook::Units::SERVER}", PushJobs::Cookbook::Units::SERVER_DATA]
+      only_if { ::File.exist?(PushJobs::Cookbook::Units::SERVER_DATA) && ::File.stat(::File.join(PushJobs::Cookbook::Units::SERVER_DATA, 'ca.crt')).uid == 0 }
     end
   end
 
   # What init wrote, with what is given above it; comments are lost only when something changes.
   def write_settings
-    path = ::File.join(new_resource.data_dir, 'settings.yml')
+    path = ::File.join(PushJobs::Cookbook::Units::SERVER_DATA, 'settings.yml')
     settings = PushJobs::Cookbook::ServerSettings.merged(path, new_resource.settings)
     return if settings.nil?
 
     file path do
       content PushJobs::Cookbook::Units::NOTE + YAML.dump(settings)
-      owner new_resource.system_user
-      group new_resource.system_user
+      owner PushJobs::Cookbook::Units::SERVER
+      group PushJobs::Cookbook::Units::SERVER
       mode '0600'
       sensitive true
       verify { |candidate| PushJobs::Cookbook::ServerSettings.check!(candidate) }

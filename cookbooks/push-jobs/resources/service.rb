@@ -36,6 +36,12 @@ action_class do
     !shell_out('systemctl', 'is-active', '--quiet', "#{unit}.service").error?
   end
 
+  # The unit may be ours already while its process is still the old client.
+  def old_client_runs?
+    shown = shell_out('systemctl', 'show', '--property=MainPID', '--value', "#{PushJobs::Cookbook::Units::SESSION}.service").stdout
+    PushJobs::Cookbook::OldClient.process?(shown.to_i)
+  end
+
   def sysv_running?
     !shell_out("/etc/init.d/#{PushJobs::Cookbook::Units::SESSION}", 'status').error?
   rescue Errno::ENOENT
@@ -52,15 +58,11 @@ action_class do
     stop_old_runit
     leftovers = [PushJobs::Cookbook::OldClient::SETTINGS, *PushJobs::Cookbook::OldClient::SCRIPTS]
     leftovers << PushJobs::Cookbook::OldClient::UNIT if PushJobs::Cookbook::OldClient.unit?
-    this = new_resource.name
     leftovers.each do |path|
       file path do
         action :delete
         sensitive true
-        next unless path == PushJobs::Cookbook::OldClient::UNIT
-
-        notifies :run, 'execute[systemctl daemon-reload]', :immediately
-        notifies :restart, "push_jobs_service[#{this}]", :delayed
+        notifies :run, 'execute[systemctl daemon-reload]', :immediately if path == PushJobs::Cookbook::OldClient::UNIT
       end
     end
   end
@@ -102,6 +104,13 @@ action_class do
     remove_old_client
     drop_in(PushJobs::Cookbook::Units::SESSION, PushJobs::Cookbook::Units.session(new_resource.client_key, new_resource.log_dir))
     drop_in(PushJobs::Cookbook::Units::RUNNER, PushJobs::Cookbook::Units.runner(new_resource.environment))
+    replace_old_client if old_client_runs?
+  end
+
+  # What is new after this converge is new once, so nothing more has to be asked of it.
+  def replace_old_client
+    request_restart
+    node.run_state['push_jobs_agent_started'] = true
   end
 
   def create_sysv
@@ -122,6 +131,7 @@ action_class do
 
   def start(unit)
     started = service unit do
+      supports status: true
       action :start
     end
     node.run_state['push_jobs_agent_started'] = true if started.updated_by_last_action? && unit == PushJobs::Cookbook::Units::SESSION
@@ -202,11 +212,13 @@ end
 
 action :reload do
   description 'Have the agent read settings and whitelist again; no job is disturbed.'
+  return if fresh?
+
   if systemd_manager?
     execute 'reload the agent' do
       command ['systemctl', 'reload', "#{PushJobs::Cookbook::Units::SESSION}.service"]
       only_if { active?(PushJobs::Cookbook::Units::SESSION) }
-    end unless fresh?
+    end
   elsif sysv_running?
     execute 'reload the agent' do
       command ["/etc/init.d/#{PushJobs::Cookbook::Units::SESSION}", 'reload']

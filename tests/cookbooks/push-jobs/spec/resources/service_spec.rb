@@ -7,6 +7,7 @@ describe 'push_jobs_service' do
     %w(chef-push-jobs-client chef-push-jobs-runner).each do |unit|
       allow(provider).to receive_shell_out('systemctl', 'is-active', '--quiet', "#{unit}.service", exitstatus: running ? 0 : 3)
     end
+    allow(provider).to receive_shell_out('systemctl', 'show', '--property=MainPID', '--value', 'chef-push-jobs-client.service', stdout: "4711\n")
   end
 
   context 'with systemd' do
@@ -101,7 +102,7 @@ describe 'push_jobs_service' do
     recipe { push_jobs_service 'chef-push-jobs-client' }
     stubs_for_provider('push_jobs_service[chef-push-jobs-client]') { |provider| shell(provider) }
     before do
-      allow(PushJobs::Cookbook::OldClient).to receive_messages(unit?: true, runit: ['opscode-push-jobs-client'])
+      allow(PushJobs::Cookbook::OldClient).to receive_messages(unit?: true, process?: true, runit: ['opscode-push-jobs-client'])
     end
 
     it 'removes unit, settings, scripts and the service of runit' do
@@ -113,7 +114,17 @@ describe 'push_jobs_service' do
     end
 
     it 'requests a restart, so that the new agent takes over' do
-      expect(chef_run.file('/etc/systemd/system/chef-push-jobs-client.service')).to notify('push_jobs_service[chef-push-jobs-client]').to(:restart).delayed
+      is_expected.to run_execute('request a restart of the session')
+    end
+  end
+
+  context 'when told to stop or not to start again' do
+    recipe { push_jobs_service('chef-push-jobs-client') { action %i(stop disable) } }
+
+    it 'leaves a running job to the runner' do
+      is_expected.to stop_service('chef-push-jobs-client')
+      is_expected.not_to stop_service('chef-push-jobs-runner')
+      is_expected.to disable_service('chef-push-jobs-runner')
     end
   end
 
