@@ -91,7 +91,7 @@ default['push_jobs']['server']['package_version'] = nil
 default['push_jobs']['server']['org'] = nil
 # Its administrator; needed.
 default['push_jobs']['server']['admin'] = nil
-# Where the administrator's private key is written, once; nil means /root/ADMIN.pem.
+# Where the administrator's private key is written, once; nil means /root/push-jobs-ADMIN.pem.
 default['push_jobs']['server']['admin_key_path'] = nil
 # Names and addresses of the server, for its certificate; the first one is told to agents. nil means the full name of the machine.
 default['push_jobs']['server']['hosts'] = nil

@@ -24,6 +24,9 @@ module PushJobs
 
         raise Chef::Exceptions::ValidationFailed, "push-jobs: the agent refuses the new #{what}; the old ones stay, and the agent runs on with them:\n#{done.stderr.strip}"
       rescue Errno::ENOENT
+        # Why-run has only told of the package that would bring it.
+        return true if Chef::Config[:why_run]
+
         raise Chef::Exceptions::ValidationFailed, "push-jobs: #{PROGRAM} is not there to check the new #{what}: install the agent first (push_jobs_install, or recipe push-jobs::package)"
       end
     end

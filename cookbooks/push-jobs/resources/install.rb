@@ -68,6 +68,14 @@ action_class do
     Chef::Log.warn(PushJobs::Cookbook::Units.restart_notice)
   end
 
+  def install_from_repository(wanted_action)
+    done = package package_name do
+      version new_resource.version
+      action wanted_action
+    end
+    tell_of_restart if done.updated_by_last_action?
+  end
+
   def install_files(files)
     if debian?
       return if files.all? { |file| installed?(file) }
@@ -88,20 +96,12 @@ action :install do
   description 'Install the package, in the given version where one is given.'
   check_properties!
   files = new_resource.package_url.empty? ? PushJobs::Cookbook::Packages.files(new_resource.local_package_path, new_resource.part) : downloaded
-  if files.empty?
-    package package_name do
-      version new_resource.version
-    end
-  else
-    install_files(files)
-  end
+  files.empty? ? install_from_repository(:install) : install_files(files)
 end
 
 action :upgrade do
   description 'Install the newest version that the package repositories have.'
-  package package_name do
-    action :upgrade
-  end
+  install_from_repository(:upgrade)
 end
 
 action :remove do

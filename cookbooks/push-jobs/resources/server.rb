@@ -11,7 +11,7 @@ property :admin, String,
          required: [:create],
          description: 'Its administrator.'
 property :admin_key, String,
-         description: 'Where the private key of the administrator is written, once; unset means /root/ADMIN.pem.'
+         description: 'Where the private key of the administrator is written, once; unset means /root/push-jobs-ADMIN.pem.'
 property :hosts, [String, Array],
          coerce: proc { |value| Array(value) },
          default: [],
@@ -76,7 +76,7 @@ action_class do
   end
 
   def prepare
-    words = ['init', '--org', new_resource.org, '--admin', new_resource.admin, '--admin-key', new_resource.admin_key || "/root/#{new_resource.admin}.pem"]
+    words = ['init', '--org', new_resource.org, '--admin', new_resource.admin, '--admin-key', new_resource.admin_key || "/root/push-jobs-#{new_resource.admin}.pem"]
     words += new_resource.hosts.flat_map { |host| ['--host', host] }
     execute 'prepare the push jobs server' do
       command ['push-jobs-server', *words]

@@ -31,6 +31,22 @@ describe 'push_jobs_install' do
     end
   end
 
+  context 'from a file, when the converge is itself a push job' do
+    stubs_for_provider('push_jobs_install[x]') { |provider| stub_files(provider, 'installed 1') }
+    recipe { push_jobs_install('x') { local_package_path '/srv/push-jobs-agent_2_all.deb' } }
+    around do |example|
+      ENV['CHEF_PUSH_JOB_ID'] = 'f' * 32
+      example.run
+    ensure
+      ENV.delete('CHEF_PUSH_JOB_ID')
+    end
+
+    it 'says that the restart is pending' do
+      expect(Chef::Log).to receive(:warn).with(/restart pending/)
+      chef_run
+    end
+  end
+
   context 'from a file that is installed' do
     stubs_for_provider('push_jobs_install[x]') { |provider| stub_files(provider, 'installed 2') }
     recipe { push_jobs_install('x') { local_package_path '/srv/push-jobs-agent_2_all.deb' } }

@@ -36,7 +36,7 @@ describe 'push_jobs_server' do
 
   it 'prepares it once' do
     is_expected.to run_execute('prepare the push jobs server').with(
-      command: %w(push-jobs-server init --org acme --admin alice --admin-key /root/alice.pem --host push.example.com --host 192.0.2.1)
+      command: %w(push-jobs-server init --org acme --admin alice --admin-key /root/push-jobs-alice.pem --host push.example.com --host 192.0.2.1)
     )
   end
 
