@@ -10,7 +10,7 @@ from tests.integration.conftest import wait_until
 UNIT = "push-jobs-server"
 ADDRESS = "https://10.77.0.28:10003/organizations/acme"
 OPTIONS = (
-    f"--server {ADDRESS} --user alice --key /root/alice.pem --ca /var/lib/push-jobs-server/ca.crt"
+    f"--server {ADDRESS} --user alice --key /root/push-jobs-alice.pem --ca /var/lib/push-jobs-server/ca.crt"
 )
 
 
@@ -23,7 +23,7 @@ def test_the_service_runs_as_its_own_user(host: Any, machine: Any) -> None:
 def test_its_data_are_its_own(host: Any) -> None:
     folder = host.file("/var/lib/push-jobs-server")
     assert (folder.user, folder.mode) == ("push-jobs-server", 0o700)
-    key = host.file("/root/alice.pem")
+    key = host.file("/root/push-jobs-alice.pem")
     assert (key.user, key.mode) == ("root", 0o600)
 
 
