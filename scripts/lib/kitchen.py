@@ -69,8 +69,12 @@ def chef_layer() -> Path:
 # The hub
 
 
-def hub(lab: Lab) -> Node:
-    """The node with the server, made when it is not there."""
+def hub(lab: Lab, *settings: str) -> Node:
+    """The node with the server, made when it is not there.
+
+    Args:
+        settings: of the server, as NAME=VALUE.
+    """
     node = lab.node(HUB)
     if node.pid is not None:
         return node
@@ -79,11 +83,12 @@ def hub(lab: Lab) -> Node:
     say("starting a server on a node of its own")
     node = lab.add(HUB, [image.base(say)], HUB_ADDRESS)
     node.boot()
-    node.put(_plain(built_packages.packages(), lab.folder / "packages"), "/opt")
+    node.put(plain(built_packages.packages(), lab.folder / "packages"), "/opt")
     node.run("sh", "-c", "dpkg -i /opt/packages/*.deb")
     node.run("sh", "-c", f"mkdir -p /run/first && chown push-jobs-server {_DATA} /run/first")
     who = ["--org", ORG, "--admin", ADMIN, "--host", HUB_ADDRESS]
-    node.run(*_AS_SERVER, "init", *who, "--admin-key", "/run/first/key")
+    chosen = [word for setting in settings for word in ("--set", setting)]
+    node.run(*_AS_SERVER, "init", *who, *chosen, "--admin-key", "/run/first/key")
     node.run("systemctl", "start", "push-jobs-server")
     (lab.folder / "ca.crt").write_text(node.run("cat", f"{_DATA}/ca.crt"))
     key = lab.folder / "admin.pem"
@@ -92,7 +97,7 @@ def hub(lab: Lab) -> Node:
     return node
 
 
-def _plain(packages: Path, folder: Path) -> Path:
+def plain(packages: Path, folder: Path) -> Path:
     """The packages alone, in a folder of that name."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -138,7 +143,7 @@ def boot(suite: str) -> None:
     node.write("/etc/chef/client.pem", private, 0o600)
     node.write("/etc/chef/trusted_certs/push.crt", (lab.folder / "ca.crt").read_text())
     for folder, version in (("packages", None), ("packages-later", LATER)):
-        _plain(built_packages.packages(version), node.upper / "opt" / folder)
+        plain(built_packages.packages(version), node.upper / "opt" / folder)
     node.boot()
 
 

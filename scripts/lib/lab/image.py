@@ -26,6 +26,8 @@ PACKAGES = (
     *("python3-click", "python3-rich"),
     # ... and what Chef's client and the old push client run on.
     *("ruby", "libzmq3-dev", "libarchive13", "dmidecode"),
+    # A node whose clock is wrong is one whose agent sees another time.
+    "faketime",
 )
 MASKED = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer"),
