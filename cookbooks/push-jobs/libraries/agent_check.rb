@@ -1,4 +1,4 @@
-require 'mixlib/shellout'
+require 'open3'
 
 module PushJobs
   module Cookbook
@@ -19,10 +19,11 @@ module PushJobs
       end
 
       def run!(what, options)
-        done = Mixlib::ShellOut.new([PROGRAM, '--check', *options], input: '{}').run_command
-        return true unless done.error?
+        # Unlike Chef's own way to run commands it bears one that ends before it has read anything.
+        _, words, status = Open3.capture3(PROGRAM, '--check', *options, stdin_data: '{}')
+        return true if status.success?
 
-        raise Chef::Exceptions::ValidationFailed, "push-jobs: the agent refuses the new #{what}; the old ones stay, and the agent runs on with them:\n#{done.stderr.strip}"
+        raise Chef::Exceptions::ValidationFailed, "push-jobs: the agent refuses the new #{what}; the old ones stay, and the agent runs on with them:\n#{words.scrub.strip}"
       rescue Errno::ENOENT
         # Why-run has only told of the package that would bring it.
         return true if Chef::Config[:why_run]

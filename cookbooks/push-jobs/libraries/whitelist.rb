@@ -1,5 +1,5 @@
 require 'json'
-require 'mixlib/shellout'
+require 'open3'
 require 'shellwords'
 
 module PushJobs
@@ -131,8 +131,8 @@ module PushJobs
         python = '/usr/bin/python3'
         return patterns.each_with_object({}) { |each, wrong| ruby_problem(each)&.then { |text| wrong[each] = text } } unless ::File.executable?(python)
 
-        done = Mixlib::ShellOut.new([python, '-I', '-c', PATTERN_CHECK], input: JSON.generate(patterns)).run_command
-        done.error? ? {} : JSON.parse(done.stdout)
+        answer, _, status = Open3.capture3(python, '-I', '-c', PATTERN_CHECK, stdin_data: JSON.generate(patterns))
+        status.success? ? JSON.parse(answer) : {}
       end
 
       def ruby_problem(pattern)
