@@ -17,7 +17,7 @@ from typing import Any, Dict, List, Sequence
 
 import built_packages
 import yaml
-from lab import image
+from lab import image, old_client
 from lab.commands import LabError
 from lab.network import Lab
 from lab.node import Node
@@ -27,6 +27,8 @@ LATER = "0.2.0"
 """The version that the suites upgrade to."""
 
 ORG, ADMIN = "acme", "alice"
+MIGRATE = "migrate"
+"""The suite whose node has the old client before it gets our cookbook."""
 HUB, HUB_ADDRESS = "hub", "10.77.0.10"
 _DATA = "/var/lib/push-jobs-server"
 _AS_SERVER = ("runuser", "-u", "push-jobs-server", "--", "push-jobs-server")
@@ -57,13 +59,20 @@ def prepare() -> None:
     """Make what needs this machine's network, which the lab does not have."""
     image.base(say)
     chef_layer()
+    old_client_layer()
     for version in (None, LATER):
         built_packages.packages(version)
 
 
 def chef_layer() -> Path:
     """The layer with Chef's client."""
-    return image.with_gems("chef", gem_set(), ("chef-client",), say)
+    return image.with_gems("chef", gem_set("chef", ROOT), ("chef-client",), say)
+
+
+def old_client_layer() -> Path:
+    """The layer with the push client that ended in 2020."""
+    gems = gem_set("ruby-client", ROOT / "tests/interop/gems/ruby-client")
+    return image.with_gems("ruby-client", gems, ("pushy-client",), say)
 
 
 # The hub
@@ -139,18 +148,23 @@ def boot(suite: str) -> None:
     if lab.node(suite).address:
         lab.node(suite).remove()
     private = register(lab, suite)
-    node = lab.add(suite, [chef_layer(), image.base(say)], suites()[suite])
+    layers = [chef_layer(), image.base(say)]
+    if suite == MIGRATE:
+        layers.insert(0, old_client_layer())
+    node = lab.add(suite, layers, suites()[suite])
     node.write("/etc/chef/client.pem", private, 0o600)
     node.write("/etc/chef/trusted_certs/push.crt", (lab.folder / "ca.crt").read_text())
     for folder, version in (("packages", None), ("packages-later", LATER)):
         plain(built_packages.packages(version), node.upper / "opt" / folder)
     node.boot()
+    if suite == MIGRATE:
+        old_client.install(node, f"https://{HUB_ADDRESS}:10003/organizations/{ORG}")
 
 
-def gem_set() -> Path:
-    """The folder of the gems that scripts/kitchen has installed."""
-    key = hashlib.sha256((ROOT / "Gemfile").read_bytes()).hexdigest()[:12]
-    return image.cache().parent / "gems" / f"chef-{key}"
+def gem_set(name: str, place: Path) -> Path:
+    """The folder of gems that scripts/kitchen has installed for a Gemfile."""
+    key = hashlib.sha256((place / "Gemfile").read_bytes()).hexdigest()[:12]
+    return image.cache().parent / "gems" / f"{name}-{key}"
 
 
 # Kitchen
@@ -158,7 +172,7 @@ def gem_set() -> Path:
 
 def environment(lab: Lab) -> Dict[str, str]:
     """The variables for Kitchen, its hooks and the tests that it starts."""
-    gems = gem_set()
+    gems = gem_set("chef", ROOT)
     foreign = ("BUNDLE_", "GEM_", "RUBY", "PUSHJOBS_")
     kept = {name: text for name, text in os.environ.items() if not name.startswith(foreign)}
     return {

@@ -77,11 +77,11 @@ action_class do
       recursive true
     end
 
+    # Also one that is there already: the old client, who was root, wrote the same file.
     file log_file do
       owner new_resource.group
       group 'adm'
       mode '0640'
-      action :create_if_missing
     end
 
     rotate_log unless new_resource.log_size.nil? && new_resource.log_keep.nil? && new_resource.log_dir == PushJobs::Cookbook::Units::LOG_DIR

@@ -39,8 +39,8 @@ _MOST = 3
 
 _CLIENT = """#!/bin/sh
 # Only the gems beside this program count, whatever else the node has.
-export GEM_HOME=/opt/chef/gems GEM_PATH=/opt/chef/gems CHEF_LICENSE=accept-no-persist LANG=C.UTF-8
-exec /usr/bin/ruby /opt/chef/gems/bin/{program} "$@"
+export GEM_HOME={root}/gems GEM_PATH={root}/gems CHEF_LICENSE=accept-no-persist LANG=C.UTF-8
+exec /usr/bin/ruby {root}/gems/bin/{program} "$@"
 """
 
 
@@ -60,7 +60,7 @@ def base(say: Callable[[str], None]) -> Path:
 def with_gems(
     name: str, gems: Path, programs: "tuple[str, ...]", say: Callable[[str], None]
 ) -> Path:
-    """A layer with a set of gems in /opt/chef and their programs in /opt/chef/bin.
+    """A layer with a set of gems in /opt/NAME and their programs in /opt/NAME/bin.
 
     Args:
         name: of the layer.
@@ -68,7 +68,8 @@ def with_gems(
     """
 
     def make(folder: Path, _: Callable[[str], None]) -> None:
-        target = folder / "opt/chef"
+        root = f"/opt/{name}"
+        target = folder / root[1:]
         (target / "bin").mkdir(parents=True)
         found = list((gems / "gems" / "ruby").glob("*"))
         if len(found) != 1:
@@ -76,7 +77,7 @@ def with_gems(
         shutil.copytree(found[0], target / "gems", symlinks=True)
         for program in programs:
             file = target / "bin" / program
-            file.write_text(_CLIENT.format(program=program))
+            file.write_text(_CLIENT.format(root=root, program=program))
             file.chmod(0o755)
 
     return _kept(name, f"{gems.name} {_CLIENT} {programs}", make, say)

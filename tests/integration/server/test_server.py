@@ -10,7 +10,8 @@ from tests.integration.conftest import wait_until
 UNIT = "push-jobs-server"
 ADDRESS = "https://10.77.0.28:10003/organizations/acme"
 OPTIONS = (
-    f"--server {ADDRESS} --user alice --key /root/push-jobs-alice.pem --ca /var/lib/push-jobs-server/ca.crt"
+    f"--server {ADDRESS} --user alice --key /root/push-jobs-alice.pem "
+    "--ca /var/lib/push-jobs-server/ca.crt"
 )
 
 
