@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
+from gems import gem_set
 
 NODES = ("job", "job-peer")
 
@@ -69,6 +73,29 @@ def test_user_directory_variables_and_file(operator: Any, tmp_path: Path) -> Non
     assert said("say", "--env", "GREETING=hello there") == "hello there"
     (tmp_path / "sent").write_text("of the workstation\n")
     assert said("file", "--file", str(tmp_path / "sent")) == "of the workstation"
+
+
+def test_knife_drives_the_same_jobs(tmp_path: Path) -> None:
+    (tmp_path / "trusted_certs").mkdir()
+    shutil.copy(os.environ["PUSHJOBS_CA"], tmp_path / "trusted_certs" / "ca.crt")
+    settings = {
+        "node_name": os.environ["PUSHJOBS_USER"],
+        "client_key": os.environ["PUSHJOBS_KEY"],
+        "chef_server_url": os.environ["PUSHJOBS_SERVER"],
+        "trusted_certs_dir": tmp_path / "trusted_certs",
+    }
+    text = "".join(f'{name} "{value}"\n' for name, value in settings.items())
+    (tmp_path / "knife.rb").write_text(text + "http_retry_count 0\n")
+    gems = gem_set("main")
+    done = subprocess.run(
+        [*gems.command("knife"), "job", "start", "true", *NODES, "-c", str(tmp_path / "knife.rb")],
+        env=gems.environment(HOME=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done
+    assert "Complete." in done.stdout and "status:      complete" in done.stdout
 
 
 def test_a_pattern_takes_its_part_of_the_name_as_one_word(operator: Any) -> None:
