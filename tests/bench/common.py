@@ -9,7 +9,7 @@ import statistics
 import tempfile
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence
+from typing import Any, Callable, Dict, Iterator, Sequence
 
 from house import House, open_house
 
@@ -24,12 +24,12 @@ def arguments(description: str) -> argparse.ArgumentParser:
 
 
 @contextmanager
-def temporary_house(**settings: Any) -> Iterator[House]:
+def temporary_house(kind: Callable[..., House] = House, /, **settings: Any) -> Iterator[House]:
     """A running server in a temporary folder; its logs go nowhere."""
     with tempfile.TemporaryDirectory(prefix="push-jobs-bench-") as folder:
         # The house prints logs when it is closed; they are for tests.
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-            with open_house(Path(folder), **settings) as house:
+            with open_house(Path(folder), kind, **settings) as house:
                 yield house
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 import yaml
@@ -242,9 +242,11 @@ def run(words: List[str], **variables: str) -> Done:
 
 
 @contextmanager
-def open_house(folder: Path, **settings: Any) -> Iterator[House]:
-    """A house whose server runs; closed at the end."""
-    house = House(folder, **settings)
+def open_house(
+    folder: Path, kind: Callable[..., House] = House, /, **settings: Any
+) -> Iterator[House]:
+    """A house, of this kind, whose server runs; closed at the end."""
+    house = kind(folder, **settings)
     try:
         house.init()
         house.start_server()
