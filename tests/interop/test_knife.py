@@ -142,6 +142,13 @@ def test_all_nodes_are_the_quorum_unless_told_otherwise(knife: Knife) -> None:
     assert (plain(done.out), done.code) == (ended("hello", "quorum_failed", nodes), 1)
 
 
+@pytest.mark.proves("A-21")
+def test_a_quorum_beyond_the_number_of_nodes(knife: Knife) -> None:
+    done = start(knife, "hello", "web1", "db1", "-q", "3")
+    nodes = "  was_ready:\n    web1\n    db1\n"
+    assert (plain(done.out), done.code) == (ended("hello", "quorum_failed", nodes), 1)
+
+
 def test_a_command_that_no_node_permits(knife: Knife) -> None:
     done = start(knife, "reboot", "web1")
     expected = ended("reboot", "quorum_failed", "  nacked: web1\n")
@@ -161,6 +168,7 @@ def test_a_timeout(knife: Knife) -> None:
     assert done.code == 1
 
 
+@pytest.mark.proves("A-12a")
 def test_capture_environment_directory_and_user(knife: Knife) -> None:
     options = ("--in-dir", "/", "--as-user", SOMEBODY, "--with-env", '{"COLOUR": "blå"}')
     done = start(knife, "show", "web1", "--capture", *options)
@@ -178,6 +186,7 @@ def test_capture_environment_directory_and_user(knife: Knife) -> None:
     assert (warned.out, warned.code) == ("careful\n\n", 0)
 
 
+@pytest.mark.proves("A-12a")
 def test_a_file(knife: Knife, tmp_path: Path) -> None:
     file = tmp_path / "sent"
     file.write_text("grüße\r\n\n$(id)")
@@ -200,6 +209,7 @@ def test_a_job_that_nobody_waits_for(place: Place, knife: Knife) -> None:
 # job list, job status, job output, node status
 
 
+@pytest.mark.proves("A-11b")
 def test_jobs_are_listed_and_shown(knife: Knife) -> None:
     first, last = (job_id(knife("job", "start", "reboot", "web1", "-b")) for _ in range(2))
     listed = knife("job", "list")
@@ -219,7 +229,11 @@ def test_jobs_are_listed_and_shown(knife: Knife) -> None:
     assert (found["nodes"], found["env"]) == ({"nacked": ["web1"]}, {})
 
 
-def test_output_that_nobody_captured(knife: Knife) -> None:
+@pytest.mark.proves("A-15b")
+def test_output_that_nobody_captured_and_output_that_is_empty(knife: Knife) -> None:
+    empty = start(knife, "hello", "web1", "--capture")
+    printed = knife("job", "output", job_id(empty), "web1", "--channel", "stderr")
+    assert (printed.out, printed.code) == ("\n", 0)
     done = start(knife, "hello", "web1")
     refused = knife("job", "output", job_id(done), "web1")
     assert (refused.out, refused.code) == ("", 100)

@@ -77,6 +77,7 @@ def captured(house: House, *arguments: str) -> List[str]:
     return output(house, job_id).decode().splitlines()
 
 
+@pytest.mark.proves("P-1a", "P-1b", "P-2a", "P-3a", "P-3b")
 def test_a_command_succeeds_and_both_channels_are_kept(house: House) -> None:
     job_id = house.start_job("hello", NODE, "--capture")
     job = house.wait_job(job_id)
@@ -96,6 +97,7 @@ def test_output_beyond_ascii_is_kept(house: House) -> None:
     assert captured(house, "umlauts") == ["\u00e4\u20ac"]
 
 
+@pytest.mark.proves("P-5c")
 def test_output_that_the_client_holds_too_large_does_not_harm_the_result(house: House) -> None:
     job_id = house.start_job("much", NODE, "--capture")
     assert words(house.wait_job(job_id)) == {NODE: "succeeded"}
@@ -103,6 +105,7 @@ def test_output_that_the_client_holds_too_large_does_not_harm_the_result(house: 
         assert client.output(job_id, NODE) is None
 
 
+@pytest.mark.proves("P-5b", "P-7a")
 def test_a_result_that_the_client_cannot_tell_is_a_crash_and_not_a_timeout(house: House) -> None:
     done = house.push_jobs("job", "start", "odd", NODE, "--capture", "--format", "json")
     [node] = json.loads(done.out)["nodes"]
@@ -124,6 +127,7 @@ def test_a_failing_command_has_failed_without_an_exit_code(house: House) -> None
     assert output(house, job_id) == b"before\n"
 
 
+@pytest.mark.proves("P-7b")
 def test_a_command_that_lasts_too_long_is_stopped_and_the_node_comes_back(house: House) -> None:
     done = house.push_jobs("job", "start", "sleep", NODE, "--timeout", "1s")
     assert done.code == 5
@@ -132,6 +136,7 @@ def test_a_command_that_lasts_too_long_is_stopped_and_the_node_comes_back(house:
     assert captured(house, "hello") == ["hello from ruby1"]
 
 
+@pytest.mark.proves("P-4b")
 def test_a_cancelled_command_is_gone_when_cancel_returns(house: House, tmp_path: Path) -> None:
     job_id = house.start_job("note", NODE, "--dir", str(tmp_path))
     started = tmp_path / "pid"

@@ -81,6 +81,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
             scene.client.stop()
 
 
+@pytest.mark.proves("P-5a", "P-5b")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_job_runs_through_a_restart_of_the_server(scene: Scene, how: int) -> None:
     job_id = scene.start_job()
@@ -100,6 +101,7 @@ def test_a_job_runs_through_a_restart_of_the_server(scene: Scene, how: int) -> N
     scene.check_works()
 
 
+@pytest.mark.proves("P-7a")
 def test_a_result_that_the_client_lost_is_a_crash_once_two_heartbeats_say_so(scene: Scene) -> None:
     job_id = scene.start_job()
     mark = scene.client.logged()
