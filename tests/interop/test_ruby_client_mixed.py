@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from contextlib import ExitStack
-from typing import Any, Dict, Iterator
+from pathlib import Path
+from typing import Any, DefaultDict, Dict, Iterator, List
 
 import pytest
 from agent_process import wait_until
@@ -21,6 +23,7 @@ COMMANDS = {
     "hello": 'echo "hello from $CHEF_PUSH_NODE_NAME"; echo careful >&2',
     "one-fails": "case $CHEF_PUSH_NODE_NAME in *1) exit 9;; esac",
     "sleep": "sleep 60",
+    "talk": "echo first; until [ -e go ]; do sleep 0.05; done; echo last",
 }
 
 
@@ -67,6 +70,25 @@ def test_all_four_succeed(house: House) -> None:
         for node in NODES:
             assert client.output(job["id"], node) == f"hello from {node}\n".encode()
             assert client.output(job["id"], node, "stderr") == b"careful\n"
+
+
+def test_lines_of_ours_come_live_and_those_of_ruby_with_its_result(
+    house: House, tmp_path: Path
+) -> None:
+    heard: DefaultDict[str, List[bytes]] = defaultdict(list)
+    with house.client() as client:
+        options: Any = {"capture": True, "dir": str(tmp_path), "run_timeout": 60}
+        job_id = client.start_job("talk", NODES, **options)
+        for piece in client.follow_output(job_id):
+            heard[piece.node].append(piece.data)
+            if all(node in heard for node in OURS) and not (tmp_path / "go").exists():
+                running = dict.fromkeys(NODES, "running")
+                wait_until(lambda: words(house.job(job_id)) == running, "four running commands")
+                assert dict(heard) == dict.fromkeys(OURS, [b"first\n"])
+                (tmp_path / "go").touch()
+        assert client.job(job_id).succeeded
+    ours, ruby = [b"first\n", b"last\n"], [b"first\nlast\n"]
+    assert heard == {**dict.fromkeys(OURS, ours), **dict.fromkeys(RUBY, ruby)}
 
 
 def test_one_of_each_kind_fails_and_ours_says_how(house: House) -> None:
