@@ -183,3 +183,21 @@ def test_a_request_is_forgotten_with_its_job() -> None:
     assert not desk.engine.jobs.by_id
     desk.start("j2", request_key="k")
     assert desk.answers == ["j1", "j2"]
+
+
+def test_jobs_that_are_gone_leave_no_timers_behind() -> None:
+    """A time limit is hours away; the jobs of that time are many."""
+    desk = EngineDesk()
+    desk.beat("a", extensions=1, jobs=())
+    for number in range(200):
+        job_id = f"job{number}"
+        desk.start(job_id)
+        desk.reply("a", NodeInput.ACK_COMMIT, job_id)
+        desk.store()
+        desk.reply("a", NodeInput.ACK_RUN, job_id)
+        desk.reply("a", NodeInput.SUCCEEDED, job_id)
+        desk.store()
+        assert desk.job(job_id)[0] == "complete"
+        desk.wait(6)
+        desk.beat("a")
+    assert len(desk.engine._timers) < 150

@@ -47,6 +47,8 @@ ANSWER_TIME = 8.0
 """Seconds in which a request is answered; who asks waits a little longer."""
 _DOWN_AFTER_RESTART = 7
 """Heartbeat intervals after a restart in which the nodes of unfinished jobs may come back."""
+_IDLE_TIMERS = 100
+"""Timers that mean nothing any more and may stay, so that they are not sought after each job."""
 
 
 @dataclass(frozen=True)
@@ -338,6 +340,13 @@ class Engine:
         self.jobs.remove(job)
         self.output.forget(job.id)
         self._forget(job.request)
+        if len(self._timers) > _IDLE_TIMERS + 2 * len(self.jobs.by_id):
+            self._drop_idle_timers()
+
+    def _drop_idle_timers(self) -> None:
+        """Forget the timers of jobs that are gone: a time limit may be hours away."""
+        self._timers = [timer for timer in self._timers if timer[1] in self.jobs.by_id]
+        heapq.heapify(self._timers)
 
     def batch(self, name: str) -> Batch:
         """The changes that are being collected under a name in this pass."""
