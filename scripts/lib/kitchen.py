@@ -66,7 +66,7 @@ def prepare() -> None:
 
 def chef_layer() -> Path:
     """The layer with Chef's client."""
-    return image.with_gems("chef", gem_set("chef", ROOT), ("chef-client",), say)
+    return image.with_gems("chef", gem_set("chef", ROOT), ("chef-client", "chef-zero"), say)
 
 
 def old_client_layer() -> Path:
@@ -78,11 +78,13 @@ def old_client_layer() -> Path:
 # The hub
 
 
-def hub(lab: Lab, *settings: str) -> Node:
+def hub(lab: Lab, *settings: str, chef_key: str = "", layers: Sequence[Path] = ()) -> Node:
     """The node with the server, made when it is not there.
 
     Args:
         settings: of the server, as NAME=VALUE.
+        chef_key: with which the server asks a Chef server, where one knows the identities.
+        layers: of the node, above the base.
     """
     node = lab.node(HUB)
     if node.pid is not None:
@@ -90,7 +92,7 @@ def hub(lab: Lab, *settings: str) -> Node:
     if node.address:
         node.remove()
     say("starting a server on a node of its own")
-    node = lab.add(HUB, [image.base(say)], HUB_ADDRESS)
+    node = lab.add(HUB, [*layers, image.base(say)], HUB_ADDRESS)
     node.boot()
     node.put(plain(built_packages.packages(), lab.folder / "packages"), "/opt")
     node.run("sh", "-c", "dpkg -i /opt/packages/*.deb")
@@ -98,6 +100,9 @@ def hub(lab: Lab, *settings: str) -> Node:
     who = ["--org", ORG, "--admin", ADMIN, "--host", HUB_ADDRESS]
     chosen = [word for setting in settings for word in ("--set", setting)]
     node.run(*_AS_SERVER, "init", *who, *chosen, "--admin-key", "/run/first/key")
+    if chef_key:
+        install = f"install -m 600 -o push-jobs-server /dev/stdin {_DATA}/chef.pem"
+        node.run("sh", "-c", install, text=chef_key)
     node.run("systemctl", "start", "push-jobs-server")
     (lab.folder / "ca.crt").write_text(node.run("cat", f"{_DATA}/ca.crt"))
     key = lab.folder / "admin.pem"
