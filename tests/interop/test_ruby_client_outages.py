@@ -112,6 +112,7 @@ def test_a_result_that_the_client_lost_is_a_crash_once_two_heartbeats_say_so(sce
     scene.house.start_server()
     node = scene.check_job(job_id, "crashed")
     assert "says it is idle" in node["reason"]
+    assert scene.house.job(job_id)["status"] == "crashed"
     scene.check_works()
 
 

@@ -39,6 +39,7 @@ from push_jobs_wire.states import (
     Step,
 )
 
+_NEVER_RAN = frozenset({NodeStatus.NACKED, NodeStatus.UNAVAILABLE})
 _STOPPED = frozenset({NodeStatus.ABORTED, NodeStatus.WAS_READY, NodeStatus.CRASHED})
 """Ends that show that a cancel did not come too late for a node."""
 
@@ -107,6 +108,7 @@ class JobMachine:
         self._store = record_change
         self._tell = tell
         self._early: Dict[str, Report] = {}
+        self._resumed = False
 
     # What happens to the job
 
@@ -139,6 +141,7 @@ class JobMachine:
 
     def resume(self, now: float) -> None:
         """Go on after a restart: a cancel that was stored has its effect before anything else."""
+        self._resumed = self.status is JobStatus.RUNNING
         if self.stops.any:
             self._stop(self.nodes)
             self._decide(now)
@@ -317,8 +320,20 @@ class JobMachine:
             else:
                 self._miss_quorum(now)
         if self.status is JobStatus.RUNNING and not self._running_nodes():
-            stopped = self.stops.everywhere and _STOPPED.intersection(self.nodes.values())
-            self._end(JobStatus.ABORTED if stopped else JobStatus.COMPLETE, now)
+            self._end(self._conclusion(), now)
+
+    def _conclusion(self) -> JobStatus:
+        """What a job is called that no node runs any more.
+
+        It is complete, whatever became of its nodes, unless a restart of this server lost it: then
+        a client that threw its result away meanwhile says no more than that it is idle.
+        """
+        if self.stops.everywhere and _STOPPED.intersection(self.nodes.values()):
+            return JobStatus.ABORTED
+        ran = set(self.nodes.values()) - _NEVER_RAN
+        if self._resumed and ran == {NodeStatus.CRASHED}:
+            return JobStatus.CRASHED
+        return JobStatus.COMPLETE
 
     def _running_nodes(self) -> int:
         return self._count[NodeStatus.READY] + self._count[NodeStatus.RUNNING]
