@@ -155,7 +155,8 @@ def _set_up_sqlite(engine: Engine, purpose: str) -> None:
 
 
 _PRAGMAS = {
-    "read": ["query_only = ON"],
+    # Each of many readers keeps pages of its own, 2 MB of them if it may; the system keeps them, too.
+    "read": ["query_only = ON", "cache_size = -256"],
     "write": [
         # Readers go on while the writer commits.
         "journal_mode = WAL",
