@@ -172,7 +172,7 @@ def _unit(unpacked: Path, name: str) -> configparser.ConfigParser:
 
 @pytest.mark.parametrize(
     "unit, bound",
-    [("chef-push-jobs-client.service", 1.3), ("push-jobs-server.service", 1.5)],
+    [("chef-push-jobs-client.service", 1.4), ("push-jobs-server.service", 1.6)],
 )
 def test_what_faces_the_network_has_few_rights(unpacked: Path, unit: str, bound: float) -> None:
     try:

@@ -155,7 +155,7 @@ def _set_up_sqlite(engine: Engine, purpose: str) -> None:
 
 
 _PRAGMAS = {
-    # Each of many readers keeps pages of its own, 2 MB of them if it may; the system keeps them, too.
+    # Each of many readers would keep 2 MB of pages; the system keeps the same ones.
     "read": ["query_only = ON", "cache_size = -256"],
     "write": [
         # Readers go on while the writer commits.
