@@ -7,12 +7,10 @@ it; our server asks it who nodes and people are.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Iterator
 
 import built_packages
 import kitchen
@@ -20,12 +18,11 @@ import pytest
 from lab import image
 from lab.network import Lab
 from lab.node import Node
-from peer import Missing, installed, skip
+from labs import new_lab, wait_until
 
 NODE, OPERATOR = "registered", "operator"
 SERVER = f"https://{kitchen.HUB_ADDRESS}:10003/organizations/acme"
 SESSION, RUNNER = "chef-push-jobs-client", "chef-push-jobs-runner"
-PATIENCE = 60.0
 
 _FILL = """
 require 'chef'
@@ -61,37 +58,11 @@ log_level :warn
 """
 
 
-def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    """The first true value of ``condition``; fails after a while."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"waited {PATIENCE} s in vain for {what}")
-
-
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab() -> Iterator[Lab]:
     """An empty lab."""
-    try:
-        if os.geteuid():
-            raise Missing("nodes that boot a real systemd need root")
-        for program, package in (
-            ("/usr/bin/systemd-nspawn", "systemd-container"),
-            ("/usr/bin/mmdebstrap", "mmdebstrap"),
-            ("/usr/bin/dh", "debhelper"),
-        ):
-            installed(program, package)
-        if not (kitchen.gem_set("chef", kitchen.ROOT) / "installed").exists():
-            raise Missing("no Ruby programs 'chef'; scripts/test installs them")
-    except Missing as reason:
-        skip(reason)
-    made = Lab(f"push-jobs-chef-{os.getpid()}", tmp_path_factory.mktemp("chef"))
-    made.up()
-    yield made
-    made.down()
+    with new_lab("chef", "chef") as made:
+        yield made
 
 
 def _new_key() -> str:

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Iterator
 
 import pytest
-from agent_process import wait_until
 from lab import image
 from lab.commands import LabError
 from lab.network import Lab
 from lab.node import Node
-from peer import Missing, installed, skip
+from labs import new_lab, wait_until
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab of this test alone."""
-    try:
-        if os.geteuid():
-            raise Missing("nodes that boot a real systemd need root")
-        installed("/usr/bin/systemd-nspawn", "systemd-container")
-        installed("/usr/bin/mmdebstrap", "mmdebstrap")
-    except Missing as reason:
-        skip(reason)
-    made = Lab(f"push-jobs-test-{os.getpid()}", tmp_path_factory.mktemp("lab"))
-    made.up()
-    yield made
-    made.down()
+def lab() -> Iterator[Lab]:
+    """A lab of these tests alone."""
+    with new_lab("test") as made:
+        yield made
     assert not Path(f"/run/netns/{made.name}").exists()
 
 
@@ -113,3 +104,33 @@ def test_a_removed_node_leaves_nothing_and_its_name_is_free_again(lab: Lab) -> N
     assert [each.name for each in lab.nodes()] == ["n1"]
     again = lab.add("n2", [image.base(print)])
     again.remove()
+
+
+_KILLED = """
+import os, signal, sys
+from lab import image
+from labs import new_lab
+with new_lab("killed") as lab:
+    node = lab.add("n1", [image.base(print)])
+    node.boot()
+    print(lab.name, node.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_test_has_left_is_removed_by_the_next_one(lab: Lab) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    name, pid = done.stdout.split()[-2:]
+    namespace, process = Path("/run/netns", name), Path("/proc", pid)
+    assert namespace.exists() and process.exists()
+    with new_lab("next"):
+        assert not namespace.exists() and not process.exists()
+    # Those of processes that live are left alone.
+    assert [each.name for each in lab.nodes()] == ["n1"] and lab.node("n1").pid is not None
