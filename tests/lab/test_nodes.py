@@ -109,7 +109,7 @@ def test_a_removed_node_leaves_nothing_and_its_name_is_free_again(lab: Lab) -> N
 _KILLED = """
 import os, signal, sys
 from lab import image
-from labs import new_lab
+from labs import new_lab, wait_until
 with new_lab("killed") as lab:
     node = lab.add("n1", [image.base(print)])
     node.boot()
