@@ -15,18 +15,13 @@ from typing import Any, Dict, List, NoReturn, Optional, Sequence
 
 from push_jobs_agent import config as settings
 from push_jobs_agent import exit_codes, logs
+from push_jobs_agent.command_line import Parser, tell
 from push_jobs_agent.config import Config
 from push_jobs_agent.version import VERSION
 from push_jobs_wire.errors import PushJobsError
 from push_jobs_wire.settings import SettingsError
 
 PROGRAM = "pushy-client"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(exit_codes.CONFIG, f"{self.prog}: {message}\n")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -44,7 +39,7 @@ def _main(argv: Optional[Sequence[str]]) -> int:
         config = settings.load(options.config, _given(options))
         return _check(config) if options.check else _serve(config, options)
     except SettingsError as error:
-        return settings.tell(error)
+        return tell(error)
     except PushJobsError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return exit_codes.UNEXPECTED
@@ -59,8 +54,8 @@ def _interrupt(number: int, _: Optional[FrameType]) -> NoReturn:
     sys.exit(exit_codes.INTERRUPTED[number])
 
 
-def _parser() -> _Parser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog=PROGRAM,
         description="Runs on a node: takes jobs from a push jobs server and runs what its own "
         "whitelist allows. Stays in the foreground. Long options may be written with - or _.",

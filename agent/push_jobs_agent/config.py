@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import re
 import socket
-import sys
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
-from push_jobs_agent import exit_codes, ruby_file
+from push_jobs_agent import ruby_file
 from push_jobs_wire.settings import Field, Rule, SettingsError, Table, Values
 
 CONFIG_DIR = "/etc/chef"
@@ -217,13 +216,6 @@ def find(config_dir: str) -> Optional[str]:
             if os.path.exists(path):
                 return path
     return None
-
-
-def tell(error: SettingsError) -> int:
-    """Print every mistake; returns the exit code that tells of mistakes."""
-    for problem in error.problems:
-        print(f"{error.source}: {problem}", file=sys.stderr)
-    return exit_codes.CONFIG
 
 
 def file_problems(config: Config) -> List[str]:

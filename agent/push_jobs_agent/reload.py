@@ -15,8 +15,6 @@ from push_jobs_agent import config as settings
 from push_jobs_agent import logs, startup
 from push_jobs_agent.config import TABLE, Config
 from push_jobs_agent.logs import log
-from push_jobs_agent.runner import whitelist
-from push_jobs_agent.runner.errors import WhitelistError
 from push_jobs_wire.settings import SettingsError, Values
 
 AT_ONCE = (
@@ -112,22 +110,15 @@ def _problems(new: Config, change: Reload) -> List[str]:
     problems = settings.file_problems(new)
     if change.needs_runner:
         # The next runner would not start with a wrong one; the present one can keep its old one.
-        problems.extend(_whitelist_problems(change.config))
+        path = change.config["whitelist"]
+        if not _is_another_users(change.config, path):
+            problems.extend(startup.whitelist_problems(path))
     return problems
 
 
-def _whitelist_problems(config: Config) -> List[str]:
-    if not config["start_runner"] and _is_hidden(config["whitelist"]):
-        return []  # the runner, another user, will say
-    try:
-        whitelist.load(config["whitelist"])
-    except WhitelistError as error:
-        return error.problems
-    return []
-
-
-def _is_hidden(path: str) -> bool:
-    return os.path.exists(path) and not os.access(path, os.R_OK)
+def _is_another_users(config: Config, path: str) -> bool:
+    """Whether the runner, as the user that it is, may see what we may not."""
+    return not config["start_runner"] and os.path.exists(path) and not os.access(path, os.R_OK)
 
 
 def _use_log(config: Config, problems: List[str]) -> None:

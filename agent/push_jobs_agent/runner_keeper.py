@@ -16,9 +16,9 @@ from typing import Any, List, Mapping, Optional, Tuple
 from push_jobs_agent.actions import Ask
 from push_jobs_agent.config import Config
 from push_jobs_agent.logs import log
+from push_jobs_agent.runner.places import SOCKET
 from push_jobs_agent.runner_link import RunnerLink, RunnerLost
 
-SOCKET_NAME = "runner.sock"
 LOOK_AGAIN = 0.05
 """Seconds between two looks for the socket of a runner that is starting."""
 
@@ -45,7 +45,7 @@ class RunnerKeeper:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._path = os.path.join(config["state_dir"], SOCKET_NAME)
+        self._path = os.path.join(config["state_dir"], SOCKET)
         self._link: Optional[RunnerLink] = None
         self._greeted = False
         self._process: Optional["subprocess.Popen[bytes]"] = None

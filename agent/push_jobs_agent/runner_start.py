@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import List, NoReturn, Optional, Sequence
+from typing import List, Optional, Sequence
 
 from push_jobs_agent import config as settings
 from push_jobs_agent import exit_codes
+from push_jobs_agent.command_line import Parser, tell
 from push_jobs_agent.config import Config
 from push_jobs_agent.runner_keeper import runner_command
 from push_jobs_wire.settings import SettingsError
@@ -26,19 +27,13 @@ jobs, too.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(exit_codes.CONFIG, f"{self.prog}: {message}\n")
-
-
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Become the runner; returns an exit code when that is not possible."""
     options = _parser().parse_args(argv)
     try:
         command = _command(settings.load(options.config, {}, host_name="this node"))
     except SettingsError as error:
-        return settings.tell(error)
+        return tell(error)
     if options.session_user:
         command.append(f"--session-user={options.session_user}")
     try:
@@ -48,8 +43,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return exit_codes.UNEXPECTED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog=PROGRAM,
         description="Runs the jobs of a node that the session asks for and the whitelist allows.",
         epilog=_EXAMPLE,

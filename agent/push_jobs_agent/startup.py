@@ -15,12 +15,8 @@ from push_jobs_agent.config import Config
 from push_jobs_agent.errors import AgentError
 from push_jobs_agent.runner import whitelist
 from push_jobs_agent.runner.errors import WhitelistError
-from push_jobs_agent.runner.main import SESSION_LOCK
-from push_jobs_agent.runner_keeper import SOCKET_NAME
+from push_jobs_agent.runner.places import LONGEST_SOCKET_PATH, SESSION_LOCK, SOCKET
 from push_jobs_wire.settings import SettingsError
-
-LONGEST_SOCKET_PATH = 107
-"""Bytes; the kernel takes no more."""
 
 
 @contextmanager
@@ -29,7 +25,9 @@ def prepared(config: Config) -> Iterator[None]:
 
     Raises SettingsError that names all mistakes, or AgentError when another agent is at work.
     """
-    problems = [*_log_problems(config), *_folder_problems(config), *whitelist_problems(config)]
+    problems = [*_log_problems(config), *_folder_problems(config)]
+    if config["start_runner"]:  # somebody else's runner is somebody else's business
+        problems += whitelist_problems(config["whitelist"])
     if problems:
         raise SettingsError(config.source or "settings", problems)
     lock = _lock(config["state_dir"])
@@ -62,7 +60,7 @@ def log_problem(path: Optional[str], error: OSError) -> str:
 
 def _folder_problems(config: Config) -> List[str]:
     folder = config["state_dir"]
-    if len(os.fsencode(os.path.join(folder, SOCKET_NAME))) > LONGEST_SOCKET_PATH:
+    if len(os.fsencode(os.path.join(folder, SOCKET))) > LONGEST_SOCKET_PATH:
         return [f"state_dir: {folder} is too long a path for a socket in it"]
     if not config["start_runner"]:
         return []  # the folder is the runner's
@@ -78,12 +76,10 @@ def _folder_problems(config: Config) -> List[str]:
     return []
 
 
-def whitelist_problems(config: Config) -> List[str]:
-    """Why a runner of our own would not start; somebody else's is somebody else's business."""
-    if not config["start_runner"]:
-        return []
+def whitelist_problems(path: str) -> List[str]:
+    """Why a runner would not start with this whitelist."""
     try:
-        whitelist.load(config["whitelist"])
+        whitelist.load(path)
     except WhitelistError as error:
         return error.problems
     return []

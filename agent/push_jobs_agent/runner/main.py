@@ -12,17 +12,12 @@ import socket
 from push_jobs_agent.runner.errors import RunnerError, WhitelistError
 from push_jobs_agent.runner.log import log
 from push_jobs_agent.runner.options import Options, UsageError, usage
+from push_jobs_agent.runner.places import LOCK, LONGEST_SOCKET_PATH, SESSION_LOCK, SOCKET
 from push_jobs_agent.runner.server import Server
 from push_jobs_agent.runner.whitelist import load
 
 CANNOT_WORK = 1
 WRONG_CONFIG = 43
-
-SOCKET = "runner.sock"
-LOCK = "runner.lock"
-SESSION_LOCK = "session.lock"
-LONGEST_PATH = 107
-"""Bytes of the path of a Unix socket."""
 
 
 def main(arguments: list[str]) -> int:
@@ -106,7 +101,7 @@ def _lock(path: str) -> int:
 
 
 def _listen(path: str) -> socket.socket:
-    if len(os.fsencode(path)) > LONGEST_PATH:
+    if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
         raise RunnerError(
             f"the path of the socket, {path}, is too long; choose a shorter state folder"
         )
