@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional
 
 from push_jobs_server.api.common import admit_reader
 from push_jobs_server.api.node_document import node_detail, node_summary
-from push_jobs_server.api.services import Services, ask_engine, unavailable
+from push_jobs_server.api.services import Caller, Services, ask_engine, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.engine import node_details
 from push_jobs_server.node_records import NodeDetail
@@ -24,8 +24,8 @@ class AllNodes:
 
         Where clients can't be listed, all that were ever seen come instead.
         """
-        admit_reader(self._services, environ, accept, org)
-        registered = self._registered(org)
+        caller = admit_reader(self._services, environ, accept, org)
+        registered = _registered(caller, org)
         seen: List[NodeDetail] = ask_engine(
             self._services, lambda engine, answer: answer(node_details.details(engine, org))
         )
@@ -45,23 +45,25 @@ class AllNodes:
 
     def show(self, environ: Dict[str, Any], accept: Accepts, org: str, node: str) -> Dict[str, Any]:
         """One node of any name; of one never heard of there is nothing to tell but that."""
-        admit_reader(self._services, environ, accept, org)
-        registered = self._is_registered(org, node)
+        caller = admit_reader(self._services, environ, accept, org)
+        registered = _is_registered(caller, org, node)
         found = ask_engine(
             self._services, lambda engine, answer: answer(node_details.detail(engine, (org, node)))
         )
         return node_detail(found, registered, self._services.refused.get(org, node))
 
-    def _registered(self, org: str) -> Optional["frozenset[str]"]:
-        try:
-            names = self._services.identity.for_request().clients(org)
-        except PushJobsError as error:
-            raise unavailable(f"clients can't be read now: {error}") from None
-        return None if names is None else frozenset(names)
 
-    def _is_registered(self, org: str, node: str) -> bool:
-        try:
-            found = self._services.identity.for_request().principals(org, node)
-        except PushJobsError as error:
-            raise unavailable(f"clients can't be read now: {error}") from None
-        return any(each.kind == "client" for each in found)
+def _registered(caller: Caller, org: str) -> Optional["frozenset[str]"]:
+    try:
+        names = caller.identity.clients(org)
+    except PushJobsError as error:
+        raise unavailable(f"clients can't be read now: {error}") from None
+    return None if names is None else frozenset(names)
+
+
+def _is_registered(caller: Caller, org: str, node: str) -> bool:
+    try:
+        found = caller.identity.principals(org, node)
+    except PushJobsError as error:
+        raise unavailable(f"clients can't be read now: {error}") from None
+    return any(each.kind == "client" for each in found)

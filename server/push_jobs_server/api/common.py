@@ -8,16 +8,17 @@ import bottle
 
 from push_jobs_server.api.gate import SignedRequest
 from push_jobs_server.api.rights import READ, authorize
-from push_jobs_server.api.services import Failure, Services
+from push_jobs_server.api.services import Caller, Failure, Services
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.records import JobRecord
 
 
-def admit_reader(services: Services, environ: Dict[str, Any], accept: Accepts, org: str) -> None:
+def admit_reader(services: Services, environ: Dict[str, Any], accept: Accepts, org: str) -> Caller:
     """Steps 4 to 16 of a GET: who asks, whether he may read, whether he takes what comes."""
     caller = SignedRequest(services, environ).authenticate(org)
     authorize(org, caller, READ)
     accept.check()
+    return caller
 
 
 def find_job(services: Services, org: str, job_id: str) -> JobRecord:
