@@ -10,8 +10,9 @@ from uuid import uuid4
 
 import psutil
 import pytest
-from agent_process import AgentProcess, wait_until
+from agent_process import AgentProcess
 from raw_server import RawServer, key_of
+from waiting import wait_until
 
 from push_jobs_wire.messages import Abort, Commit, Run
 

@@ -18,8 +18,8 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 import pytest
 from agent_process import AgentProcess
 from raw_server import RawServer, key_of
-from runner_client import wait_for
 from stub_certificates import write_private
+from waiting import wait_until
 
 import push_jobs_agent
 import push_jobs_wire
@@ -50,7 +50,7 @@ class Services(AgentProcess):
     def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> None:
         """Start the runner as root and the session as the guest."""
         self.start_runner()
-        wait_for((self.state_dir / "runner.sock").exists, "the runner")
+        wait_until((self.state_dir / "runner.sock").exists, "the runner")
         self.start_session()
 
     def start_runner(self) -> None:

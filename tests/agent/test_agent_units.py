@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
-from agent_process import AgentProcess, wait_until
+from agent_process import AgentProcess
 from raw_server import PATIENCE, RawServer, key_of
+from waiting import wait_until
 
 from push_jobs_agent import fetcher, logs
 from push_jobs_agent.actions import Ask

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Collection
 
 import pytest
-from runner_client import RunnerProcess, wait_for
+from runner_client import RunnerProcess
+from waiting import wait_until
 
 from push_jobs_agent.runner.cleaner import AGE, PERIOD, Cleaner
 
@@ -94,7 +95,7 @@ def test_a_runner_removes_what_a_dead_one_left(tmp_path: Path) -> None:
     young = made(runner.state_dir / "files", "push-job-fedcba9876543210", 60)
     try:
         client = runner.start().connect()
-        wait_for(lambda: not old.exists(), "the old folder to go")
+        wait_until(lambda: not old.exists(), "the old folder to go")
         assert client.run("true")["result"] == "succeeded"
         assert young.exists()
         assert "removed the old job file push-job-0123456789abcdef" in runner.log.read_text()

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping
 
 import pytest
-from runner_client import PATIENCE, PROGRAM, RunnerProcess, is_alive, request, wait_for
+from runner_client import PATIENCE, PROGRAM, RunnerProcess, is_alive, request
+from waiting import wait_until
 
 from push_jobs_agent.runner.spool import read_output
 
@@ -58,7 +59,7 @@ def output(runner: RunnerProcess, job: Mapping[str, Any]) -> bytes:
 
 def number_in(path: Path) -> int:
     """The number that a job writes into a file, when it is there."""
-    text = wait_for(lambda: path.exists() and path.read_text(), f"{path.name}")
+    text = wait_until(lambda: path.exists() and path.read_text(), f"{path.name}")
     return int(text)
 
 
@@ -104,7 +105,7 @@ def test_an_endless_talker_costs_bounded_disk(launch: Launch) -> None:
     client = runner.connect()
     job_id = client.start("job")
     folder = runner.state_dir / "spool" / job_id
-    wait_for(lambda: len(list(folder.glob("stdout.*"))) > 1, "a piece of the tail")
+    wait_until(lambda: len(list(folder.glob("stdout.*"))) > 1, "a piece of the tail")
     assert client.ask("abort", job_id=job_id, grace=PATIENCE, reason="enough")["ok"]
     job = client.ended(job_id)
     assert (job["result"], job["reason"], job["signal"]) == ("aborted", "enough", 15)
@@ -319,7 +320,7 @@ def test_a_runner_never_ends_itself_when_the_job_of_a_dead_one_started_it(launch
     runner.kill()
     folder = os.path.realpath(runner.state_dir / "spool" / job_id)
     client = runner.start(env={**os.environ, "CHEF_PUSH_JOB_SPOOL": folder}).connect()
-    wait_for(lambda: client.jobs()[job_id]["state"] == "ended", "the end of the job")
+    wait_until(lambda: client.jobs()[job_id]["state"] == "ended", "the end of the job")
     assert client.jobs()[job_id]["result"] == "crashed"
     assert client.ask("hello")["pid"] == runner.pid
 
@@ -329,7 +330,7 @@ def test_a_runner_that_died_before_the_job_had_a_process(launch: Launch) -> None
     runner.kill()
     (runner.state_dir / "spool" / "j1").mkdir()
     client = runner.start().connect()
-    wait_for(lambda: client.jobs()["j1"]["state"] == "ended", "the end of the job")
+    wait_until(lambda: client.jobs()["j1"]["state"] == "ended", "the end of the job")
     job = client.jobs()["j1"]
     assert (job["result"], job["reason"]) == ("crashed", "the runner died before it ran")
     assert job["started_at"] is None

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping
 
 import pytest
-from runner_client import PATIENCE, RunnerClient, RunnerProcess, request, wait_for
+from runner_client import PATIENCE, RunnerClient, RunnerProcess, request
+from waiting import wait_until
 
 from push_jobs_agent.runner.spool import read_output
 
@@ -261,5 +262,5 @@ def test_another_user_is_refused_even_if_the_socket_lets_it_in(open_runner: Runn
     finally:
         os.seteuid(0)
     assert stranger.hung_up()
-    wait_for(lambda: "refused a connection" in open_runner.log.read_text(), "a line in the log")
+    wait_until(lambda: "refused a connection" in open_runner.log.read_text(), "a line in the log")
     assert client.ask("hello")["ok"]

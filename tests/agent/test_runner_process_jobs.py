@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
-from runner_client import PATIENCE, RunnerClient, RunnerProcess, is_alive, request, wait_for
+from runner_client import PATIENCE, RunnerClient, RunnerProcess, is_alive, request
+from waiting import wait_until
 
 from push_jobs_agent.runner.output import MARK
 from push_jobs_agent.runner.spool import read_output
@@ -150,7 +151,7 @@ def test_a_command_that_closes_its_output_early_still_runs(
     runner: RunnerProcess, client: RunnerClient
 ) -> None:
     job_id = client.start("deaf")
-    wait_for(runner.whitelist.with_name("closed").exists, "the closed output")
+    wait_until(runner.whitelist.with_name("closed").exists, "the closed output")
     assert client.jobs()[job_id]["state"] == "running"
     let_go(runner)
     assert client.ended(job_id)["exit_code"] == 4
@@ -176,7 +177,7 @@ def test_losing_the_session_changes_nothing(runner: RunnerProcess, client: Runne
     client.close()
     let_go(runner)
     folder = runner.state_dir / "spool" / job_id
-    wait_for((folder / "result.json").exists, "a result")
+    wait_until((folder / "result.json").exists, "a result")
     job = runner.connect().jobs()[job_id]
     assert (job["state"], job["exit_code"], output(runner, job)) == (
         "ended",
@@ -279,7 +280,7 @@ def test_a_result_that_the_disk_does_not_take_is_written_later(
     result = runner.state_dir / "spool" / job_id / "result.json"
     with no_room(runner):
         let_go(runner)
-        wait_for(result.with_name("result.json.new").exists, "a try")
+        wait_until(result.with_name("result.json.new").exists, "a try")
         assert client.ask("hello")["ok"] and not result.exists()
     assert client.ended(job_id)["exit_code"] == 3 and result.exists()
 
@@ -295,7 +296,7 @@ def test_a_reload_takes_all_or_nothing(
         if not by_signal:
             return client.ask("reload")
         os.kill(runner.pid, signal.SIGHUP)
-        wait_for(lambda: len(lines(runner, event)) == count, event)
+        wait_until(lambda: len(lines(runner, event)) == count, event)
         return {}
 
     runner.write({"new": "echo new"})
@@ -333,7 +334,7 @@ def test_a_runner_that_stops_waits_for_the_job(
     job_id = client.start("waits")
     if by_signal:
         os.kill(runner.pid, signal.SIGTERM)
-        wait_for(lambda: lines(runner, "stops when the running job has ended"), "the log")
+        wait_until(lambda: lines(runner, "stops when the running job has ended"), "the log")
     else:
         assert client.ask("shutdown")["ok"]
     assert "about to stop" in client.refusal("true")
@@ -348,7 +349,7 @@ def test_no_number_of_polite_signals_ends_a_job(
     job_id = client.start("waits")
     for count in range(1, 4):
         os.kill(runner.pid, signal.SIGTERM)
-        wait_for(
+        wait_until(
             lambda: len(lines(runner, "stops when the running job has ended")) == count, "the log"
         )
     assert "about to stop" in client.refusal("true")

@@ -12,7 +12,8 @@ from uuid import uuid4
 
 import psutil
 import pytest
-from runner_client import RunnerClient, RunnerProcess, is_alive, wait_for
+from runner_client import RunnerClient, RunnerProcess, is_alive
+from waiting import wait_until
 
 from push_jobs_agent.runner.spool import read_output
 from push_jobs_agent.runner.tree import boot_id
@@ -69,7 +70,7 @@ def _end_jobs(runner: RunnerProcess) -> None:
 def tree(runner: RunnerProcess) -> Dict[str, int]:
     """The pids of the job's processes, once all of them are there."""
     files = {name: runner.whitelist.with_name(name) for name in PARTS}
-    wait_for(lambda: all(_text(file).endswith("\n") for file in files.values()), "the whole tree")
+    wait_until(lambda: all(_text(file).endswith("\n") for file in files.values()), "the whole tree")
     pids = {name: int(_text(file)) for name, file in files.items()}
     assert living(pids) == sorted(PARTS)
     return pids
@@ -85,7 +86,7 @@ def living(pids: Dict[str, int]) -> List[str]:
 
 def ended(client: RunnerClient, job_id: str) -> Dict[str, Any]:
     """A job of an earlier runner, when it has ended."""
-    wait_for(lambda: client.jobs()[job_id]["state"] == "ended", "the end of the job")
+    wait_until(lambda: client.jobs()[job_id]["state"] == "ended", "the end of the job")
     return client.jobs()[job_id]
 
 
@@ -111,7 +112,7 @@ def test_an_abort_asks_before_it_kills(make: Make) -> None:
     job_id = client.start("tree")
     pids = tree(runner)
     client.ask("abort", job_id=job_id, grace=600, reason="slowly")
-    wait_for(lambda: living(pids) == ["stubborn"], "the end of all that listen")
+    wait_until(lambda: living(pids) == ["stubborn"], "the end of all that listen")
     assert client.jobs()[job_id]["state"] == "running"
     client.ask("abort", job_id=job_id, grace=0, reason="now")
     assert client.ended(job_id)["reason"] == "slowly"
@@ -123,7 +124,7 @@ def test_a_timeout_ends_the_whole_tree(make: Make) -> None:
     client = runner.connect()
     job_id = client.start("timed-tree")
     pids = tree(runner)
-    wait_for(lambda: living(pids) == ["stubborn"], "the timeout")
+    wait_until(lambda: living(pids) == ["stubborn"], "the timeout")
     client.ask("abort", job_id=job_id, grace=0, reason="too late to be the reason")
     job = client.ended(job_id)
     assert (job["result"], living(pids)) == ("failed", [])
@@ -174,7 +175,7 @@ def test_a_runner_that_was_killed_leaves_no_process_and_no_doubt(make: Make) -> 
     pids = tree(runner)
     assert list((runner.state_dir / "files").iterdir())
     # What is still in the pipe when the runner dies is lost.
-    wait_for(lambda: read_output(str(runner.state_dir), job_id)[0], "the output in the spool")
+    wait_until(lambda: read_output(str(runner.state_dir), job_id)[0], "the output in the spool")
     runner.kill()
     assert living(pids) == sorted(PARTS)
     client = runner.start().connect()

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Iterator, List, Sequence, Tuple
 
 import zmq
-from agent_process import wait_until
 from house import ORG, House
+from waiting import wait_until
 
 from push_jobs import Client
 from push_jobs_server import data, settings

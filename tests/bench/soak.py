@@ -12,8 +12,8 @@ import time
 from typing import Dict, List, Sequence
 
 import psutil
-from agent_process import wait_until
 from house import House
+from waiting import wait_until
 
 from push_jobs import Client
 from push_jobs_server import data

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from agent_process import wait_until
 from cryptography.hazmat.primitives.asymmetric import rsa
 from house import ADMIN, ORG, House, open_house, run, server_words
+from waiting import wait_until
 
 from push_jobs import Client
 from push_jobs.errors import ApiError

@@ -10,8 +10,8 @@ from typing import Any, Dict, Iterator, List
 
 import psutil
 import pytest
-from agent_process import wait_until
 from house import House, open_house
+from waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

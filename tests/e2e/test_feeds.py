@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Iterator, List
 
 import pytest
-from agent_process import wait_until
 from feed_reader import KEEP_ALIVE, PATIENCE, FeedEvent, FeedReader
 from house import House, open_house
+from waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

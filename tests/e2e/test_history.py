@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-from agent_process import wait_until
 from house import ADMIN, TRACEBACK, House
 from stored_jobs import created, job_id
+from waiting import wait_until
 
 from push_jobs import Client
 from push_jobs.errors import NotPermitted

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from agent_process import AgentProcess, wait_until
+from agent_process import AgentProcess
 from house import House, open_house
+from waiting import wait_until
 
 from push_jobs.node_models import NodeDetail
 

@@ -9,9 +9,10 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import psutil
 import pytest
-from agent_process import AgentProcess, wait_until
+from agent_process import AgentProcess
 from house import House, open_house
 from runner_client import is_alive
+from waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Iterator, Optional
 
 import pytest
-from agent_process import wait_until
 from feed_reader import FeedReader
 from house import House, open_house
+from waiting import wait_until
 
 from push_jobs_server.store.output_statements import MARK
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Dict, Iterator
 
 import pytest
-from agent_process import wait_until
 from house import House, open_house
+from waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

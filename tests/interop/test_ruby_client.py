@@ -10,10 +10,10 @@ from typing import Any, Dict, Iterator, List
 
 import psutil
 import pytest
-from agent_process import wait_until
 from house import House, open_house
 from peer import Missing, skip
 from ruby_client import RubyClient, add_ruby_client
+from waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, DefaultDict, Dict, Iterator, List
 
 import pytest
-from agent_process import wait_until
 from house import House, open_house
 from peer import Missing, skip
 from ruby_client import add_ruby_client
+from waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 

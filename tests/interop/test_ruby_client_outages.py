@@ -9,10 +9,10 @@ from typing import Any, Dict, Iterator
 
 import pytest
 import zmq
-from agent_process import wait_until
 from house import House, open_house
 from peer import Missing, skip
 from ruby_client import add_ruby_client
+from waiting import wait_until
 
 from push_jobs_server.keys import new_key_pair
 

@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 import pytest
 import zmq
-from agent_process import wait_until
 from api_desk import PUSHY, Desk, open_desk, public_pem, signed
 from memory_node import MemoryNode
+from waiting import wait_until
 
 NODES = PUSHY + "/v1/nodes"
 CONFIG = PUSHY + "/config/web01?ccpk=" + quote(zmq.curve_keypair()[0].decode("ascii"), safe="")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict
 
-from agent_process import wait_until
 from api_desk import JOBS, PUSHY, Desk, open_desk
 from databases import Postgres
+from waiting import wait_until
 
 JOB: Dict[str, Any] = {"command": "true", "nodes": ["nowhere"]}
 LARGE = {**JOB, "file": "raw:" + "x" * 100_000}

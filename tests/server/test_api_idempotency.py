@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
-from agent_process import wait_until
 from api_desk import JOBS, Desk, Reply, open_desk
 from tls_desk import open_tls_desk, request
+from waiting import wait_until
 
 from push_jobs_server.records import Busy
 

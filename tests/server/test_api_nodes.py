@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Iterator
 
 import pytest
-from agent_process import wait_until
 from api_desk import JOBS, PUSHY, Desk, open_desk
 from memory_node import MemoryNode
+from waiting import wait_until
 
 from push_jobs_wire.states import NodeInput
 

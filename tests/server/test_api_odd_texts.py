@@ -6,9 +6,9 @@ import logging
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
-from agent_process import wait_until
 from api_desk import JOBS, PUSHY, Desk, open_desk
 from memory_node import MemoryNode
+from waiting import wait_until
 from wrong_jobs import BASE64, JOB, NUL, SURROGATE
 
 from push_jobs_wire.messages import JobRef, Reply

@@ -6,9 +6,9 @@ import logging
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
-from agent_process import wait_until
 from api_desk import Desk, open_desk, public_pem, signed
 from memory_node import MemoryNode
+from waiting import wait_until
 
 from push_jobs_server.records import NodeChanged, OutputStored
 from push_jobs_wire.states import NodeInput, NodeStatus

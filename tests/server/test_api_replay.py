@@ -7,8 +7,8 @@ import time
 from typing import Any, Dict
 
 import pytest
-from agent_process import wait_until
 from api_desk import JOBS, Desk, Reply, open_desk, signed
+from waiting import wait_until
 
 BODY = json.dumps({"command": "true", "nodes": ["nowhere"]}).encode()
 NOT_SYNCHRONOUS = "Failed to authenticate as alice. Synchronize the clock on your host."

@@ -9,8 +9,9 @@ from typing import Any, Deque, Dict, Iterator, List, Sequence, Tuple
 import pytest
 import zmq
 from engine_desk import KEYS
-from engine_run import KEY, finish, frames, run_a_job, thread_of, until
+from engine_run import KEY, finish, frames, run_a_job, thread_of
 from engine_sockets import LARGEST, Node, open_transport
+from waiting import wait_until
 
 from push_jobs_server.engine.access import Access
 from push_jobs_server.records import Grant
@@ -110,7 +111,7 @@ def test_a_hostile_message_is_counted_and_logged_and_changes_nothing(
     reason, parts = HOSTILE[what]
     node = scene.connect("a")
     node.send(parts)
-    details = until(lambda: scene.logged and scene.logged.popleft())
+    details = wait_until(lambda: scene.logged and scene.logged.popleft())
     assert details["reason"] == reason and "acme/a" in str(details["detail"])
     assert scene.dropped() == {reason: 1} and scene.online() == []
     run_a_job(scene.thread, node.send, node.read)
@@ -121,7 +122,7 @@ def test_a_replayed_message_is_counted_on_the_connection_of_its_node(scene: Scen
     beat = frames(Heartbeat(extensions=1, jobs=()), 1)
     node.send(beat)
     node.send(beat)
-    details = until(lambda: scene.logged and scene.logged.popleft())
+    details = wait_until(lambda: scene.logged and scene.logged.popleft())
     assert details == {"reason": "replayed", "detail": "from acme/a"}
     assert (node.read(), scene.dropped()) == ("ack", {"replayed": 1})
 
@@ -132,7 +133,7 @@ def test_a_message_that_another_node_captured_is_foreign(scene: Scene) -> None:
     node.send(beat)
     assert node.read() == "ack"
     thief.send(beat)
-    details = until(lambda: scene.logged and scene.logged.popleft())
+    details = wait_until(lambda: scene.logged and scene.logged.popleft())
     assert details["detail"] == "acme/b sent a message in the name of acme/a"
     assert scene.online() == ["a"]
 

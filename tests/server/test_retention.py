@@ -11,6 +11,7 @@ import pytest
 from databases import sqlite_url
 from sqlalchemy import func, select
 from stored_jobs import created, job_id
+from waiting import wait_until
 
 from push_jobs_server import audit
 from push_jobs_server.housekeeping import Housekeeper, keep_of, window_of
@@ -272,13 +273,6 @@ def test_zero_keeps_everything_and_repeated_requests_find_their_job() -> None:
     assert window_of(off) == 2 * float(off["request_skew"])
 
 
-def wait_for(look: Any) -> None:
-    deadline = time.monotonic() + 20
-    while not look():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_the_server_sweeps_again_and_again(store: Store) -> None:
     store.write([ended(number, 1.0 + number) for number in range(1, 6)])
     store.write([ended(9, 1.0, org="other")])
@@ -290,10 +284,10 @@ def test_the_server_sweeps_again_and_again(store: Store) -> None:
     keeper = Housekeeper(store, given, lambda: flushed.append(1), lambda: 1e6)
     keeper.start()
     try:
-        wait_for(lambda: numbers(store) == [4, 5])
+        wait_until(lambda: numbers(store) == [4, 5])
         store.write([ended(7, 100.0)])
-        wait_for(lambda: numbers(store) == [5, 7])
-        wait_for(lambda: sum(each.details["jobs"] for each in entries(store, org="acme")) == 4)
+        wait_until(lambda: numbers(store) == [5, 7])
+        wait_until(lambda: sum(each.details["jobs"] for each in entries(store, org="acme")) == 4)
     finally:
         keeper.stop()
     assert numbers(store, "other") == [9] and flushed
@@ -314,6 +308,6 @@ def test_a_database_that_is_away_ends_nothing(
     monkeypatch.setattr("push_jobs_server.housekeeping.orgs_with_jobs", away)
     keeper = Housekeeper(store, settings(history__interval=0.1), lambda: None)
     keeper.start()
-    wait_for(lambda: len(tries) > 1)
+    wait_until(lambda: len(tries) > 1)
     keeper.stop()
     assert "trying again later: gone fishing" in caplog.text

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Callable, Hashable, Iterator, List, Optional, Sequence, Tuple
+from typing import Hashable, Iterator, List, Optional, Sequence, Tuple
 
 import pytest
 from stored_jobs import created, job_id
+from waiting import wait_until
 
 from push_jobs_server.records import Change, JobChanged, NodeChanged, Outcome
 from push_jobs_server.store import Store, StoreError, StoreUnavailable, connections
@@ -41,13 +42,6 @@ class Reports:
     def wait(self, count: int) -> None:
         with self._news:
             assert self._news.wait_for(lambda: len(self.tokens) >= count, DEADLINE), self.calls
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 class Sink:

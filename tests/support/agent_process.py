@@ -7,22 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 import psutil
 from cryptography.hazmat.primitives.asymmetric import rsa
 from raw_server import PATIENCE
 from stub_certificates import pem_of, write_private
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Look again and again until something is so."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for: {what}"
-        time.sleep(0.01)
+from waiting import wait_until
 
 
 class AgentProcess:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, Hashable, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Hashable, Optional, Sequence, Tuple, Union
 
 from engine_desk import KEYS, request
 
@@ -66,17 +66,6 @@ def thread_of(
     writer.report = thread.stored
     thread.start()
     return thread
-
-
-def until(look: Callable[[], Any]) -> Any:
-    """Poll until something is there."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.005)
-    raise AssertionError("nothing came in time")
 
 
 def run_a_job(

@@ -17,9 +17,10 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 import yaml
-from agent_process import AgentProcess, wait_until
+from agent_process import AgentProcess
 from cryptography.hazmat.primitives.asymmetric import rsa
 from raw_server import PATIENCE
+from waiting import wait_until
 
 from push_jobs import Client
 from push_jobs_wire.chef_auth import load_private_key

@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
-from agent_process import wait_until
 from raw_server import PATIENCE
+from waiting import wait_until
 
 SAMPLE = Path(__file__).resolve().parents[2] / "packaging" / "nginx"
 PROGRAM = "/usr/sbin/nginx"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Callable, List, Mapping, NoReturn, Optional
 
 import pytest
-from agent_process import wait_until
 from raw_server import PATIENCE
+from waiting import wait_until
 
 _SHOWN = 20_000
 """Characters of a log that a failed test shows."""

@@ -10,12 +10,12 @@ import shutil
 from pathlib import Path
 from typing import Any, Dict
 
-from agent_process import wait_until
 from cryptography.hazmat.primitives.asymmetric import rsa
 from gems import gem_set
 from house import House
 from peer import STARTED, Peer
 from stub_certificates import pem_of, write_private
+from waiting import wait_until
 
 
 class RubyClient(Peer):

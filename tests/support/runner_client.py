@@ -11,27 +11,17 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
+
+from waiting import wait_until
 
 import push_jobs_agent.runner
 
 PROGRAM = os.path.dirname(push_jobs_agent.runner.__file__)
 PATIENCE = 20.0
 """Seconds until a test gives up waiting."""
-
-
-def wait_for(condition: Callable[[], Any], what: str = "a condition") -> Any:
-    """The first true value of ``condition``; fails after a while."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.005)
-    raise AssertionError(f"waited {PATIENCE} s in vain for {what}")
 
 
 def is_alive(pid: int) -> bool:
@@ -201,7 +191,7 @@ class RunnerProcess:
 
     def wait_until_it_answers(self) -> RunnerClient:
         """A connection to a runner that was just started."""
-        wait_for(self._answers, "an answer of the runner")
+        wait_until(self._answers, "an answer of the runner")
         return self._clients[-1]
 
     def _answers(self) -> bool:
