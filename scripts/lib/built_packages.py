@@ -6,14 +6,13 @@ by what they are made from; building is the business of scripts/package.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Iterator, Optional
+
+from build_cache import kept
 
 ROOT = Path(__file__).resolve().parents[2]
 _SOURCES = (
@@ -27,8 +26,8 @@ _SOURCES = (
     "scripts/package",
 )
 _UNWANTED = {"__pycache__", "build"}
-_KEPT = 6
-"""Builds that stay in the cache; a clone of today and one of yesterday need two versions each."""
+_KEPT = 3
+"""Builds of a version that stay in the cache: other clones may need them."""
 
 
 class BuildFailed(Exception):
@@ -41,25 +40,22 @@ def packages(version: Optional[str] = None) -> Path:
     Args:
         version: another version than that of the sources.
     """
-    cache = (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "push-jobs" / "packages"
-    )
-    cache.mkdir(parents=True, exist_ok=True)
-    folder = cache / f"{_key()}-{version or 'current'}"
-    with open(cache / "lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "SHA256SUMS").exists():
-            _build(folder, version)
-            _forget_old(cache)
-    return folder
+
+    def build(folder: Path) -> None:
+        words = [str(ROOT / "scripts" / "package"), *(["--version", version] if version else [])]
+        done = subprocess.run([*words, str(folder)], text=True, capture_output=True, check=False)
+        if done.returncode:
+            raise BuildFailed(done.stderr)
+
+    return kept("packages", version or "current", _made_from(), build, _KEPT)
 
 
-def _key() -> str:
+def _made_from() -> bytes:
     digest = hashlib.sha256()
     for path in sorted(_files()):
         digest.update(f"{path.relative_to(ROOT)}\0{path.stat().st_mode & 0o111}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+    return digest.digest()
 
 
 def _files() -> Iterator[Path]:
@@ -72,20 +68,6 @@ def _files() -> Iterator[Path]:
             )
             if path.is_file() and not unwanted:
                 yield path
-
-
-def _build(folder: Path, version: Optional[str]) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    words = [str(ROOT / "scripts" / "package"), *(["--version", version] if version else [])]
-    done = subprocess.run([*words, str(folder)], text=True, capture_output=True, check=False)
-    if done.returncode:
-        raise BuildFailed(done.stderr)
-
-
-def _forget_old(cache: Path) -> None:
-    builds = sorted(cache.glob("*-*"), key=lambda path: path.stat().st_mtime)
-    for old in builds[:-_KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ and looked at. Beside the nodes of the suites it has one more, the hub, with a s
 from __future__ import annotations
 
 import hashlib
-import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,10 +17,14 @@ from typing import Any, Dict, List, Sequence
 
 import built_packages
 import yaml
+from build_cache import place
 from lab import image, old_client
 from lab.commands import LabError
 from lab.network import Lab
 from lab.node import Node
+from ruby_sets import NotInstalled, ruby_set
+
+from push_jobs_server.keys import new_key_pair
 
 ROOT = Path(__file__).resolve().parents[2]
 LATER = "0.2.0"
@@ -30,6 +34,7 @@ ORG, ADMIN = "acme", "alice"
 MIGRATE = "migrate"
 """The suite whose node has the old client before it gets our cookbook."""
 HUB, HUB_ADDRESS = "hub", "10.77.0.10"
+SERVER = f"https://{HUB_ADDRESS}:10003/organizations/{ORG}"
 _DATA = "/var/lib/push-jobs-server"
 _AS_SERVER = ("runuser", "-u", "push-jobs-server", "--", "push-jobs-server")
 _SSH_CONFIG = """Host *
@@ -47,7 +52,7 @@ _ACTIONS = ("list", "create", "converge", "verify", "login", "test", "destroy")
 def the_lab() -> Lab:
     """The lab of this clone."""
     key = hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
-    return Lab(f"push-jobs-{key}", image.cache().parent / "kitchen" / key)
+    return Lab(f"push-jobs-{key}", place("kitchen", key))
 
 
 def say(text: str) -> None:
@@ -66,13 +71,12 @@ def prepare() -> None:
 
 def chef_layer() -> Path:
     """The layer with Chef's client."""
-    return image.with_gems("chef", gem_set("chef", ROOT), ("chef-client", "chef-zero"), say)
+    return image.with_gems("chef", ruby_set("chef").folder, ("chef-client", "chef-zero"))
 
 
 def old_client_layer() -> Path:
     """The layer with the push client that ended in 2020."""
-    gems = gem_set("ruby-client", ROOT / "tests/interop/gems/ruby-client")
-    return image.with_gems("ruby-client", gems, ("pushy-client",), say)
+    return image.with_gems("ruby-client", ruby_set("ruby-client").folder, ("pushy-client",))
 
 
 # The hub
@@ -123,28 +127,26 @@ def plain(packages: Path, folder: Path) -> Path:
 def register(lab: Lab, name: str) -> str:
     """Make a client for a node; returns its private key."""
     node = hub(lab)
-    private = subprocess.run(
-        ["openssl", "genrsa", "-traditional", "2048"], capture_output=True, text=True, check=True
-    ).stdout
-    public = subprocess.run(
-        ["openssl", "rsa", "-pubout"], input=private, capture_output=True, text=True, check=True
-    ).stdout
+    pair = new_key_pair()
     script = f"{' '.join(_AS_SERVER)} client delete {name} --org {ORG} >/dev/null 2>&1 || true"
     node.run("sh", "-c", script)
     create = f"cat >/run/first/pub && {' '.join(_AS_SERVER)} client create {name} --org {ORG}"
-    node.run("sh", "-c", f"{create} --public-key /run/first/pub", text=public)
-    return private
+    node.run("sh", "-c", f"{create} --public-key /run/first/pub", text=pair.public)
+    return pair.private.decode("ascii")
 
 
 # Nodes of suites
 
 
+def definition(name: str) -> Dict[str, Any]:
+    """A file of Kitchen, with what Ruby would put into it left out."""
+    parsed: Dict[str, Any] = yaml.safe_load(re.sub(r"<%=.*?%>", "ruby", (ROOT / name).read_text()))
+    return parsed
+
+
 def suites() -> Dict[str, str]:
     """The suites, each with the address of its node."""
-    parsed: Any = yaml.safe_load(
-        (ROOT / "kitchen.yml").read_text().replace("<%=", "").replace("%>", "")
-    )
-    return {suite["name"]: suite["driver"]["host"] for suite in parsed["suites"]}
+    return {suite["name"]: suite["driver"]["host"] for suite in definition("kitchen.yml")["suites"]}
 
 
 def boot(suite: str) -> None:
@@ -163,39 +165,31 @@ def boot(suite: str) -> None:
         plain(built_packages.packages(version), node.upper / "opt" / folder)
     node.boot()
     if suite == MIGRATE:
-        old_client.install(node, f"https://{HUB_ADDRESS}:10003/organizations/{ORG}")
-
-
-def gem_set(name: str, place: Path) -> Path:
-    """The folder of gems that scripts/kitchen has installed for a Gemfile."""
-    key = hashlib.sha256((place / "Gemfile").read_bytes()).hexdigest()[:12]
-    return image.cache().parent / "gems" / f"{name}-{key}"
+        old_client.install(node, SERVER)
 
 
 # Kitchen
 
 
-def environment(lab: Lab) -> Dict[str, str]:
-    """The variables for Kitchen, its hooks and the tests that it starts."""
-    gems = gem_set("chef", ROOT)
-    foreign = ("BUNDLE_", "GEM_", "RUBY", "PUSHJOBS_")
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(foreign)}
+def operator_variables(lab: Lab) -> Dict[str, str]:
+    """How push-jobs finds the hub, as its administrator."""
     return {
-        **kept,
-        "BUNDLE_GEMFILE": str(gems / "Gemfile"),
-        "BUNDLE_PATH": str(gems / "gems"),
-        "BUNDLE_APP_CONFIG": str(gems),
-        "BUNDLE_SILENCE_ROOT_WARNING": "1",
-        "CHEF_LICENSE": "accept-no-persist",
-        "LANG": "C.UTF-8",
-        "LC_ALL": "C.UTF-8",
-        "PUSHJOBS_LAB_KEY": str(lab.folder / "key"),
-        "PUSHJOBS_LAB": str(lab.folder),
-        "PUSHJOBS_PYTHON": sys.executable,
-        "PUSHJOBS_SERVER": f"https://{HUB_ADDRESS}:10003/organizations/{ORG}",
+        "PUSHJOBS_SERVER": SERVER,
         "PUSHJOBS_USER": ADMIN,
         "PUSHJOBS_KEY": str(lab.folder / "admin.pem"),
         "PUSHJOBS_CA": str(lab.folder / "ca.crt"),
+    }
+
+
+def environment(lab: Lab) -> Dict[str, str]:
+    """The variables for Kitchen, its hooks and the tests that it starts."""
+    for_ruby = ruby_set("chef").environment().items()
+    return {
+        **{name: text for name, text in for_ruby if not name.startswith("PUSHJOBS_")},
+        **operator_variables(lab),
+        "PUSHJOBS_LAB_KEY": str(lab.folder / "key"),
+        "PUSHJOBS_LAB": str(lab.folder),
+        "PUSHJOBS_PYTHON": sys.executable,
         "KITCHEN_LOG_OVERWRITE": "true",
     }
 
@@ -203,7 +197,7 @@ def environment(lab: Lab) -> Dict[str, str]:
 def kitchen(lab: Lab, action: str, names: Sequence[str]) -> int:
     """Run one action of Kitchen on the nodes of some suites."""
     wanted = "|".join(f"{name}-debian-12" for name in names)
-    words = ["/usr/bin/ruby", "/usr/bin/bundle", "exec", "kitchen", action, f"^({wanted})$"]
+    words = [*ruby_set("chef").command("kitchen"), action, f"^({wanted})$"]
     return subprocess.run(
         list(map(str, lab.inside(words))), cwd=ROOT, env=environment(lab), check=False
     ).returncode
@@ -260,6 +254,6 @@ def main(words: Sequence[str]) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except (LabError, built_packages.BuildFailed) as error:
+    except (LabError, built_packages.BuildFailed, NotInstalled) as error:
         say(f"error: {error}")
         sys.exit(1)

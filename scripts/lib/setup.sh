@@ -23,7 +23,7 @@ PACKAGE_PACKAGES="debhelper:/usr/bin/dh dh-python:/usr/bin/pybuild pybuild-plugi
 python3-all:/usr/share/doc/python3-all dpkg-dev:/usr/bin/dpkg-buildpackage fakeroot:/usr/bin/fakeroot lintian:/usr/bin/lintian"
 # Nodes that boot a real systemd; they need root.
 LAB_PACKAGES="mmdebstrap:/usr/bin/mmdebstrap systemd-container:/usr/bin/systemd-nspawn iproute2:/usr/bin/ip
-openssh-client:/usr/bin/ssh-keygen openssl:/usr/bin/openssl"
+openssh-client:/usr/bin/ssh-keygen"
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }

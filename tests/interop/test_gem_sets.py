@@ -6,13 +6,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from gems import GemSet, gem_set
+from gems import gem_set
 from peer import Missing, skip
+from ruby_sets import RubySet
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def installed(name: str) -> GemSet:
+def installed(name: str) -> RubySet:
     """A set, or the end of the test."""
     try:
         return gem_set(name)

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
 from pathlib import Path
 from typing import Any, Dict, List
 
 import kitchen
 import pytest
-import yaml
-from gems import gem_set
-from peer import Missing, installed, skip
+from labs import need_nodes
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = [name for name in kitchen.suites() if not name.endswith("-peer")]
 
 
-def _plain(name: str) -> Dict[str, Any]:
-    """A kitchen file, with its Ruby left as text."""
-    text = re.sub(r"<%=.*?%>", "ruby", (ROOT / name).read_text())
-    parsed: Dict[str, Any] = yaml.safe_load(text)
-    return parsed
-
-
 def _suites(name: str) -> List[Dict[str, Any]]:
     """The suites without what is different for nodes of the lab: their addresses."""
-    suites: List[Dict[str, Any]] = _plain(name)["suites"]
+    suites: List[Dict[str, Any]] = kitchen.definition(name)["suites"]
     return [{key: suite[key] for key in suite if key != "driver"} for suite in suites]
 
 
@@ -37,7 +26,7 @@ def test_people_with_docker_get_the_same_suites() -> None:
 
 def test_both_files_converge_twice_and_take_deprecations_for_errors() -> None:
     for name in ("kitchen.yml", "kitchen.dokken.yml"):
-        provisioner = _plain(name)["provisioner"]
+        provisioner = kitchen.definition(name)["provisioner"]
         assert provisioner["multiple_converge"] == 2
         assert provisioner["enforce_idempotency"] and provisioner["deprecations_as_errors"]
 
@@ -57,14 +46,7 @@ def test_wrong_words_are_named_with_the_right_ones(words: "tuple[str, ...]") -> 
 @pytest.fixture(scope="module")
 def lab() -> Any:
     """What the suites need, taken down at the end."""
-    try:
-        if os.geteuid():
-            raise Missing("nodes that boot a real systemd need root")
-        installed("/usr/bin/systemd-nspawn", "systemd-container")
-        installed("/usr/bin/mmdebstrap", "mmdebstrap")
-        gem_set("chef")
-    except Missing as reason:
-        skip(reason)
+    need_nodes("main", "chef", "ruby-client")
     yield
     subprocess.run([str(ROOT / "scripts/kitchen"), "destroy"], check=True)
 

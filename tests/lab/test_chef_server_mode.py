@@ -7,8 +7,6 @@ it; our server asks it who nodes and people are.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -18,10 +16,13 @@ import pytest
 from lab import image
 from lab.network import Lab
 from lab.node import Node
-from labs import new_lab, wait_until
+from labs import main_pid, new_lab
+from outside import Operator, Told, wait_long
+from stub_certificates import write_private
+
+from push_jobs_server.keys import KeyPair, new_key_pair
 
 NODE, OPERATOR = "registered", "operator"
-SERVER = f"https://{kitchen.HUB_ADDRESS}:10003/organizations/acme"
 SESSION, RUNNER = "chef-push-jobs-client", "chef-push-jobs-runner"
 
 _FILL = """
@@ -66,21 +67,26 @@ def lab() -> Iterator[Lab]:
 
 
 def _new_key() -> str:
-    words = ["openssl", "genrsa", "-traditional", "2048"]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    """For those whose signatures chef-zero does not check, or who make their own later."""
+    return new_key_pair().private.decode("ascii")
 
 
 @pytest.fixture(scope="module")
-def operator_key(lab: Lab) -> Path:
-    """The private key of somebody who may start jobs, as the Chef server says."""
+def pair() -> KeyPair:
+    """The keys of somebody who may start jobs, as the Chef server says."""
+    return new_key_pair()
+
+
+@pytest.fixture(scope="module")
+def operator_key(lab: Lab, pair: KeyPair) -> Path:
+    """His private key."""
     file = lab.folder / "operator.pem"
-    file.touch(0o600)
-    file.write_text(_new_key())
+    write_private(file, pair.private)
     return file
 
 
 @pytest.fixture(scope="module")
-def chef_server(lab: Lab, operator_key: Path) -> Node:
+def chef_server(lab: Lab, pair: KeyPair) -> Node:
     """Both servers, with an organization, our cookbook, a role and an environment."""
     # chef-zero's answers about principals are not right, its lists of keys are.
     chef = ["chef.url=http://127.0.0.1:8889", "chef.user=pivotal", "chef.key_lists=true"]
@@ -89,16 +95,10 @@ def chef_server(lab: Lab, operator_key: Path) -> Node:
     made.put(kitchen.ROOT / "cookbooks", "/opt")
     made.put(kitchen.ROOT / "tests" / "integration", "/opt")
     made.run("sh", "-c", "cat > /var/tmp/any.pem", text=_new_key())
-    public = subprocess.run(
-        ["openssl", "rsa", "-in", operator_key, "-pubout"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    made.run("sh", "-c", "cat > /var/tmp/operator.pub", text=public)
+    made.run("sh", "-c", "cat > /var/tmp/operator.pub", text=pair.public)
     words = "/opt/chef/bin/chef-zero --multi-org --host 0.0.0.0 --port 8889"
     made.run("systemd-run", "--unit=chef-zero", *words.split())
-    wait_until(lambda: "8889" in made.run("ss", "-Hltn"), "the Chef server to listen")
+    wait_long(lambda: "8889" in made.run("ss", "-Hltn"), "the Chef server to listen")
     ruby = "GEM_HOME=/opt/chef/gems GEM_PATH=/opt/chef/gems ruby -"
     made.run("sh", "-c", ruby, text=_FILL)
     return made
@@ -122,7 +122,7 @@ def test_a_node_registers_itself_and_takes_jobs_under_that_name(
     attributes = {
         "push_jobs": {
             "local_package_path": "/opt/packages",
-            "chef": {"chef_server_url": SERVER},
+            "chef": {"chef_server_url": kitchen.SERVER},
         },
         "run_list": ["role[webserver]", "recipe[push-jobs]"],
     }
@@ -138,9 +138,9 @@ def test_a_node_registers_itself_and_takes_jobs_under_that_name(
         "echo role",
         "echo environment",
     )
-    wait_until(lambda: _start(lab, operator_key, "from-role").returncode == 0, "a job")
+    wait_long(lambda: _start(lab, operator_key, "from-role").code == 0, "a job")
     refused = _start(lab, operator_key, "from-node")
-    assert refused.returncode == 7, refused
+    assert refused.code == 7, refused
 
 
 def test_the_key_that_the_agent_signs_with_is_the_one_at_the_chef_server(
@@ -153,15 +153,15 @@ def test_the_key_that_the_agent_signs_with_is_the_one_at_the_chef_server(
 def test_a_role_that_is_changed_there_counts_with_the_next_converge(
     lab: Lab, chef_server: Node, node: Node, operator_key: Path
 ) -> None:
-    before = [_main_pid(node, unit) for unit in (SESSION, RUNNER)]
-    assert _start(lab, operator_key, "from-later").returncode == 7
+    before = [main_pid(node, unit) for unit in (SESSION, RUNNER)]
+    assert _start(lab, operator_key, "from-later").code == 7
     role = _chef(chef_server, "roles/webserver")
     role["default_attributes"]["push_jobs"]["whitelist"]["from-later"] = "echo later"
     _chef(chef_server, "roles/webserver", role)
     node.run("chef-client", "--no-color")
     told = _start(lab, operator_key, "from-later")
-    assert told.returncode == 0, told
-    assert [_main_pid(node, unit) for unit in (SESSION, RUNNER)] == before
+    assert told.code == 0, told
+    assert [main_pid(node, unit) for unit in (SESSION, RUNNER)] == before
 
 
 def test_a_client_that_is_deleted_there_gets_in_no_more(
@@ -170,14 +170,10 @@ def test_a_client_that_is_deleted_there_gets_in_no_more(
     _chef(chef_server, f"clients/{NODE}", method="DELETE")
     node.run("systemctl", "restart", SESSION)
     told = _start(lab, operator_key, "from-role")
-    assert told.returncode != 0, told
+    assert told.code != 0, told
     journal = ["journalctl", "-u", SESSION, "--no-pager", "-n", "50"]
     refusal = f"refuses the signature of {NODE}"
-    wait_until(lambda: refusal in node.run(*journal), "the refusal in the agent's journal")
-
-
-def _main_pid(node: Node, unit: str) -> str:
-    return node.run("systemctl", "show", "-p", "MainPID", "--value", unit)
+    wait_long(lambda: refusal in node.run(*journal), "the refusal in the agent's journal")
 
 
 def _chef(server: Node, path: str, body: Any = None, method: str = "") -> Any:
@@ -191,10 +187,7 @@ def _chef(server: Node, path: str, body: Any = None, method: str = "") -> Any:
     return json.loads(server.run(*words, *data, text=text))
 
 
-def _start(lab: Lab, key: Path, command: str) -> "subprocess.CompletedProcess[str]":
-    program = str(Path(sys.executable).parent / "push-jobs")
-    who = ["--server", SERVER, "--user", OPERATOR, "--key", str(key)]
-    words = [program, *who, "--ca", str(lab.folder / "ca.crt"), "job", "start", command, NODE]
-    return subprocess.run(
-        list(map(str, lab.inside(words))), capture_output=True, text=True, check=False
-    )
+def _start(lab: Lab, key: Path, command: str) -> Told:
+    who = {"PUSHJOBS_USER": OPERATOR, "PUSHJOBS_KEY": str(key)}
+    operator = Operator({**kitchen.operator_variables(lab), **who}, lab.inside)
+    return operator.run(command, NODE)

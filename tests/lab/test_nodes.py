@@ -14,7 +14,8 @@ from lab import image
 from lab.commands import LabError
 from lab.network import Lab
 from lab.node import Node
-from labs import new_lab, wait_until
+from labs import new_lab
+from outside import wait_long
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def test_a_pulled_cable_is_felt_and_mended(lab: Lab, node: Node) -> None:
     node.cut()
     assert not _answers(lab, node)
     node.heal()
-    wait_until(lambda: _answers(lab, node), "the node to answer")
+    wait_long(lambda: _answers(lab, node), "the node to answer")
 
 
 def test_a_node_keeps_its_files_over_a_crash_and_a_reboot(node: Node) -> None:
@@ -83,7 +84,7 @@ def test_a_node_keeps_its_files_over_a_crash_and_a_reboot(node: Node) -> None:
     assert node.run("cat", "/root/kept") == "kept\n"
     boot = node.run("cat", "/proc/1/stat").split()[21]
     node.run("systemctl", "--no-block", "reboot")
-    wait_until(lambda: _start_of(node) not in ("", boot), "the reboot")
+    wait_long(lambda: _start_of(node) not in ("", boot), "the reboot")
     node.wait_until_ready()
     assert node.run("cat", "/root/kept") == "kept\n"
 
@@ -109,7 +110,7 @@ def test_a_removed_node_leaves_nothing_and_its_name_is_free_again(lab: Lab) -> N
 _KILLED = """
 import os, signal, sys
 from lab import image
-from labs import new_lab, wait_until
+from labs import new_lab
 with new_lab("killed") as lab:
     node = lab.add("n1", [image.base(print)])
     node.boot()

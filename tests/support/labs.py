@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Iterator
 
+from build_cache import place
 from gems import gem_set
-from lab import image
 from lab.network import Lab
+from lab.node import Node
 from peer import Missing, installed, skip
 
 _PROGRAMS = {
@@ -23,8 +23,19 @@ _PROGRAMS = {
     "/usr/bin/mmdebstrap": "mmdebstrap",
     "/usr/bin/dh": "debhelper",
 }
-_PATIENCE = 60.0
-"""Seconds; a node takes longer for everything than a process does."""
+
+
+def need_nodes(*gem_sets: str) -> None:
+    """Skip the test where there can be no nodes, or none with these Ruby programs."""
+    try:
+        if os.geteuid():
+            raise Missing("nodes that boot a real systemd need root")
+        for program, package in _PROGRAMS.items():
+            installed(program, package)
+        for name in gem_sets:
+            gem_set(name)
+    except Missing as reason:
+        skip(reason)
 
 
 @contextmanager
@@ -35,15 +46,7 @@ def new_lab(word: str, *gem_sets: str) -> Iterator[Lab]:
         word: letters, what the lab is for.
         gem_sets: Ruby programs that its nodes will need.
     """
-    try:
-        if os.geteuid():
-            raise Missing("nodes that boot a real systemd need root")
-        for program, package in _PROGRAMS.items():
-            installed(program, package)
-        for name in gem_sets:
-            gem_set(name)
-    except Missing as reason:
-        skip(reason)
+    need_nodes(*gem_sets)
     _remove_leftovers()
     made = _lab(_labs() / f"{word}-{os.getpid()}")
     try:
@@ -53,19 +56,13 @@ def new_lab(word: str, *gem_sets: str) -> Iterator[Lab]:
         made.down()
 
 
-def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    """The first true value of ``condition``; fails after a while."""
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"waited {_PATIENCE} s in vain for {what}")
+def main_pid(node: Node, unit: str) -> str:
+    """The main process of a service of a node."""
+    return node.run("systemctl", "show", "-p", "MainPID", "--value", unit).strip()
 
 
 def _labs() -> Path:
-    return image.cache().parent / "labs"
+    return place("labs")
 
 
 def _lab(folder: Path) -> Lab:

@@ -5,13 +5,11 @@ An image is kept by what it is made from: another list of packages makes another
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import os
 import shutil
 from pathlib import Path
 from typing import Callable, List
 
+from build_cache import kept
 from lab.commands import LabError, run
 
 SUITE = "bookworm"
@@ -44,30 +42,29 @@ exec /usr/bin/ruby {root}/gems/bin/{program} "$@"
 """
 
 
-def cache() -> Path:
-    """Where images are."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "push-jobs" / "images"
-
-
 def base(say: Callable[[str], None]) -> Path:
     """The root of a Debian system that boots. Raises LabError."""
-    return _kept(
-        "base", repr((SUITE, PACKAGES, MASKED, _prepare.__code__.co_code)), _make_base, say
-    )
+
+    def make(folder: Path) -> None:
+        say("making the base image of the nodes (about a minute, once)")
+        words = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"]
+        run([*words, "--include=" + ",".join(PACKAGES), SUITE, folder, *_sources()])
+        _prepare(folder)
+
+    return kept("images", "base", Path(__file__).read_bytes(), make, _MOST)
 
 
-def with_gems(
-    name: str, gems: Path, programs: "tuple[str, ...]", say: Callable[[str], None]
-) -> Path:
+def with_gems(name: str, gems: Path, programs: "tuple[str, ...]") -> Path:
     """A layer with a set of gems in /opt/NAME and their programs in /opt/NAME/bin.
 
     Args:
         name: of the layer.
         gems: folder of an installed set, of the same Ruby as the nodes have.
+
+    Raises LabError when there is no such set.
     """
 
-    def make(folder: Path, _: Callable[[str], None]) -> None:
+    def make(folder: Path) -> None:
         root = f"/opt/{name}"
         target = folder / root[1:]
         (target / "bin").mkdir(parents=True)
@@ -80,38 +77,7 @@ def with_gems(
             file.write_text(_CLIENT.format(root=root, program=program))
             file.chmod(0o755)
 
-    return _kept(name, f"{gems.name} {_CLIENT} {programs}", make, say)
-
-
-Maker = Callable[[Path, Callable[[str], None]], None]
-
-
-def _kept(name: str, made_from: str, make: Maker, say: Callable[[str], None]) -> Path:
-    folder = cache() / f"{name}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.parent / f"{name}.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            growing = folder.with_name(folder.name + ".growing")
-            shutil.rmtree(growing, ignore_errors=True)
-            growing.mkdir()
-            make(growing, say)
-            growing.rename(folder)
-            _forget_old(name)
-    return folder
-
-
-def _forget_old(name: str) -> None:
-    folders = [path for path in cache().glob(f"{name}-*") if path.is_dir()]
-    for old in sorted(folders, key=lambda path: path.stat().st_mtime)[:-_MOST]:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _make_base(folder: Path, say: Callable[[str], None]) -> None:
-    say("making the base image of the nodes (about a minute, once)")
-    words = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"]
-    run([*words, "--include=" + ",".join(PACKAGES), SUITE, folder, *_sources()])
-    _prepare(folder)
+    return kept("images", name, f"{gems.name} {_CLIENT} {programs}".encode(), make, _MOST)
 
 
 def _sources() -> List[Path]:

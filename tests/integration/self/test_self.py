@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from tests.integration.conftest import wait_until
+from outside import wait_long
 
 NODE = "self"
 LATER = "0.2.0"
@@ -23,18 +22,15 @@ def test_a_converge_as_a_job_changes_whitelist_and_package_and_succeeds(
 ) -> None:
     operator.wait_available(NODE)
     runner = machine.pid(RUNNER)
-    prepared = json.loads(host.check_output("cat /tmp/kitchen/dna.json"))
-    prepared["push_jobs"]["local_package_path"] = "/opt/packages-later"
-    prepared["push_jobs"]["whitelist"] = {"added": "echo by itself"}
-    host.check_output(f"printf %s '{json.dumps(prepared)}' > /tmp/kitchen/again.json")
+    machine.prepare(local_package_path="/opt/packages-later", whitelist={"added": "echo by itself"})
     told = operator.run("converge", NODE)
     assert told.code == 0, told
     (output,) = told.printed()
     assert "Infra Phase complete" in output
     assert LATER in host.check_output("pushy-client --version")
     # The runner could not go before its job had ended; now it does, and by itself.
-    wait_until(lambda: machine.pid(RUNNER) not in (0, runner), "the runner to start again")
-    again = wait_until(lambda: _succeeded(operator.run("added", NODE)), "the new entry")
+    wait_long(lambda: machine.pid(RUNNER) not in (0, runner), "the runner to start again")
+    again = wait_long(lambda: _succeeded(operator.run("added", NODE)), "the new entry")
     assert again.printed() == ["by itself\n"]
     shown = operator.push_jobs("node", "show", NODE)
     assert LATER in shown.out

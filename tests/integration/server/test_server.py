@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.integration.conftest import wait_until
+from outside import wait_long
 
 UNIT = "push-jobs-server"
 ADDRESS = "https://10.77.0.28:10003/organizations/acme"
@@ -33,6 +33,6 @@ def test_the_agent_beside_it_takes_jobs_of_its_administrator(host: Any) -> None:
         listed = host.run(f"push-jobs {OPTIONS} node list --format json")
         return listed.rc == 0 and [each["name"] for each in json.loads(listed.stdout)]
 
-    wait_until(lambda: nodes() == ["server"], "the agent to find the server")
+    wait_long(lambda: nodes() == ["server"], "the agent to find the server")
     refused = host.run(f"push-jobs {OPTIONS} job start no-such-job server")
     assert refused.rc == 7
