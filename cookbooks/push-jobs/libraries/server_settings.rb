@@ -5,6 +5,11 @@ module PushJobs
   module Cookbook
     # The settings file of a server: what is in it, with what a recipe wants above it.
     module ServerSettings
+      # What has to be so in a mapping of users or clients.
+      WITH_KEYS = {
+        'must have a public_key each' => ->(value) { value.values.all? { |entry| entry.is_a?(Hash) && entry['public_key'].is_a?(String) } },
+      }.freeze
+
       module_function
 
       # The settings that the file should have, or nil when it has them already.

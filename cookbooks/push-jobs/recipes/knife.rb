@@ -3,9 +3,9 @@ workstation = node['push_jobs']['workstation']
 
 push_jobs_install 'push-jobs' do
   part :workstation
-  package_url workstation['package_url'] unless workstation['package_url'].nil?
-  package_checksum workstation['package_checksum'] unless workstation['package_checksum'].nil?
-  local_package_path workstation['local_package_path'] unless workstation['local_package_path'].nil?
+  package_url Array(workstation['package_url'])
+  package_checksum Array(workstation['package_checksum'])
+  local_package_path Array(workstation['local_package_path'])
   version workstation['package_version']
 end
 

@@ -4,9 +4,9 @@ PushJobs::Cookbook::Validation.check!(node)
 find_resource(:push_jobs_service, PushJobs::Cookbook::Units::SESSION) { action :nothing }
 
 push_jobs_install 'push-jobs-agent' do
-  package_url node['push_jobs']['package_url'] unless node['push_jobs']['package_url'].nil?
-  package_checksum node['push_jobs']['package_checksum'] unless node['push_jobs']['package_checksum'].nil?
-  local_package_path node['push_jobs']['local_package_path'] unless node['push_jobs']['local_package_path'].nil?
+  package_url Array(node['push_jobs']['package_url'])
+  package_checksum Array(node['push_jobs']['package_checksum'])
+  local_package_path Array(node['push_jobs']['local_package_path'])
   version node['push_jobs']['package_version']
   # Under systemd the package itself restarts what runs: the session now, the runner when no job runs.
   notifies :restart, "push_jobs_service[#{PushJobs::Cookbook::Units::SESSION}]" if PushJobs::Cookbook::Recipe.manager(node) == :sysv

@@ -5,9 +5,9 @@ server = node['push_jobs']['server']
 
 push_jobs_install 'push-jobs-server' do
   part :server
-  package_url server['package_url'] unless server['package_url'].nil?
-  package_checksum server['package_checksum'] unless server['package_checksum'].nil?
-  local_package_path server['local_package_path'] unless server['local_package_path'].nil?
+  package_url Array(server['package_url'])
+  package_checksum Array(server['package_checksum'])
+  local_package_path Array(server['local_package_path'])
   version server['package_version']
 end
 
