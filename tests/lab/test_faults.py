@@ -38,9 +38,9 @@ start_runner: false
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """A lab with a server on a node of its own; it notices in 3 s that a node is gone."""
+    """A lab with a server on a node of its own; it notices in 6 s that a node is gone."""
     with new_lab("faults") as made:
-        kitchen.hub(made, "heartbeat_interval=1")
+        kitchen.hub(made, "heartbeat_interval=2")
         yield made
 
 
