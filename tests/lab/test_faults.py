@@ -136,9 +136,9 @@ def test_a_node_that_crashes_before_its_result_was_confirmed(node: Node, operato
     spool = f"/var/lib/push-jobs-client/spool/{job_id}/result.json"
     wait_long(lambda: _is_there(node, spool), "the result in the spool")
     node.crash()
+    assert operator.final(job_id)["status"] == "crashed"
     node.boot()
     node.heal()
-    assert operator.final(job_id)["status"] == "crashed"
     assert operator.late(job_id)["status"] == "succeeded"
 
 
