@@ -14,7 +14,7 @@ DISTRIBUTIONS=(wire agent server workstation)
 # Debian package : the module that proves it is there, or a file (which may be a pattern) when it is no Python module.
 RUN_PACKAGES="python3-bottle:bottle python3-cheroot:cheroot python3-zmq:zmq python3-cryptography:cryptography
 python3-requests:requests python3-yaml:yaml python3-sqlalchemy:sqlalchemy python3-alembic:alembic python3-click:click
-python3-rich:rich python3-setuptools:setuptools python3-wheel:wheel python3-venv:ensurepip python3-pip:pip"
+python3-rich:rich python3-msgpack:msgpack python3-setuptools:setuptools python3-wheel:wheel python3-venv:ensurepip python3-pip:pip"
 TEST_PACKAGES="python3-pytest:pytest python3-pytest-xdist:xdist python3-hypothesis:hypothesis python3-psycopg2:psycopg2
 python3-psutil:psutil python3-testinfra:testinfra postgresql:/usr/lib/postgresql/*/bin/postgres nginx-light:/usr/sbin/nginx"
 CHECK_PACKAGES="mypy:mypy isort:isort black:black flake8:flake8 shellcheck:/usr/bin/shellcheck yamllint:yamllint

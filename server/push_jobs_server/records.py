@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Mapping, Optional, Tuple, Union
 
 from push_jobs_server.node_records import NodeSighted
+from push_jobs_server.serf_records import NodeStatusSeen, SerfChunk, SerfRun
 from push_jobs_wire.states import CancelEffect, JobStatus, NodeStatus
 
 
@@ -266,6 +267,9 @@ Change = Union[
     SessionKeyStored,
     Audited,
     NodeSighted,
+    SerfRun,
+    SerfChunk,
+    NodeStatusSeen,
 ]
 
 

@@ -13,7 +13,7 @@ import socket
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
-from push_jobs_server import settings_chef, settings_history
+from push_jobs_server import settings_chef, settings_history, settings_serf
 from push_jobs_server.settings_fields import count as _count
 from push_jobs_server.settings_fields import seconds as _seconds
 from push_jobs_server.settings_file import read_yaml
@@ -253,6 +253,7 @@ _FIELDS = (
         None,
         "Name or address of this server as agents reach it; unset: this machine's host name.",
     ),
+    *settings_serf.FIELDS,
     Field(
         "database.url",
         "url",
@@ -328,6 +329,7 @@ TABLE = Table(
         Rule(("trusted_proxies",), _proxies_are_networks),
         Rule(("database.url",), _database_is_known),
         *settings_chef.RULES,
+        *settings_serf.RULES,
     ),
 )
 

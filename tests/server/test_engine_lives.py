@@ -7,7 +7,7 @@ from typing import Callable, Dict, Iterator, List, Tuple
 import pytest
 from engine_sockets import Speaker, Stage
 
-from push_jobs_server.engine import core
+from push_jobs_server.engine import starts
 from push_jobs_wire.messages import Heartbeat, Unknown
 from push_jobs_wire.states import (
     FINAL_JOB,
@@ -135,7 +135,7 @@ def _cancel_run(stage: Stage, node: Speaker) -> str:
 def _too_late(stage: Stage, node: Speaker) -> str:
     with pytest.MonkeyPatch.context() as patch:
         # Any time at all is too long for the caller of this job to wait until it is stored.
-        patch.setattr(core, "ANSWER_TIME", -1.0)
+        patch.setattr(starts, "ANSWER_TIME", -1.0)
         return stage.start("a")
 
 

@@ -148,7 +148,7 @@ class EngineDesk:
     def ask(self, job_id: str = "j1", nodes: Sequence[str] = ("a",), **details: Any) -> None:
         """Ask for a job; nothing is stored yet."""
         self.begin()
-        self.engine.start_job(job_id, request(nodes, **details), self.answers.append)
+        self.engine.starts.ask(job_id, request(nodes, **details), self.answers.append)
         self.collect()
 
     def start(self, job_id: str = "j1", nodes: Sequence[str] = ("a",), **details: Any) -> None:

@@ -75,7 +75,7 @@ def run_a_job(
     send(frames(Heartbeat(extensions=1, jobs=()), 1))
     assert read() == "ack"
     made = request(("a",))
-    assert thread.ask(lambda engine, answer: engine.start_job("j1", made, answer)) == "j1"
+    assert thread.ask(lambda engine, answer: engine.starts.ask("j1", made, answer)) == "j1"
     assert read() == "commit"
     send(frames(Reply(NodeInput.ACK_COMMIT, JobRef("j1")), 2))
     assert read() == "run"

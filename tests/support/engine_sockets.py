@@ -197,7 +197,7 @@ class Stage:
     def start(self, *names: str, **details: Any) -> str:
         """Start a job and return its id."""
         made, job_id = request(names, **details), f"job-{next(self._jobs)}"
-        self._thread.ask(lambda engine, answer: engine.start_job(job_id, made, answer))
+        self._thread.ask(lambda engine, answer: engine.starts.ask(job_id, made, answer))
         return job_id
 
     def cancel(self, job_id: str, *names: str) -> None:

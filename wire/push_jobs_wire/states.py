@@ -98,6 +98,8 @@ class NodeInput(str, Enum):
     NACK_COMMIT = "nack_commit"
     ACK_RUN = "ack_run"
     NACK_RUN = "nack_run"
+    REFUSED = "refused"
+    """Asked to run what it holds no vote for: its whitelist has no such command (Shovey)."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     ABORTED = "aborted"
@@ -170,6 +172,8 @@ def _running_table() -> Table:
         (NodeInput.NACK_RUN, running): Step(
             NodeStatus.FAILED, _run("run_nacked_while_running"), rehab=True
         ),
+        (NodeInput.REFUSED, ready): Step(NodeStatus.NACKED, _run("run_nacked")),
+        (NodeInput.REFUSED, running): Step(NodeStatus.FAILED, _run("run_nacked_while_running")),
         (NodeInput.SUCCEEDED, running): Step(NodeStatus.SUCCEEDED, _run("success")),
         (NodeInput.FAILED, running): Step(NodeStatus.FAILED, _run("failure")),
         (NodeInput.SUCCEEDED, ready): crashed,

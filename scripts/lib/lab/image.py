@@ -21,7 +21,7 @@ PACKAGES = (
     # ... what our packages depend on, so that nodes need no network but that of the lab ...
     *("python3", "python3-zmq", "python3-yaml", "python3-requests", "python3-cryptography"),
     *("python3-bottle", "python3-cheroot", "python3-sqlalchemy", "python3-alembic"),
-    *("python3-click", "python3-rich"),
+    *("python3-click", "python3-rich", "python3-msgpack"),
     # ... and what Chef's client and the old push client run on.
     *("ruby", "libzmq3-dev", "libarchive13", "dmidecode"),
     # A node whose clock is wrong is one whose agent sees another time.

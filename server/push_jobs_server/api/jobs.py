@@ -95,7 +95,7 @@ class Jobs:
         if not engine.accepting:
             raise unavailable("the database does not take new jobs now; try again later")
         try:
-            answer = engine.ask(lambda engine, answer: engine.start_job(job_id, asked, answer))
+            answer = engine.ask(lambda engine, answer: engine.starts.ask(job_id, asked, answer))
         except Busy as busy:
             raise unavailable(str(busy)) from None
         except OtherRequest:

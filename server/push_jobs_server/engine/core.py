@@ -24,8 +24,11 @@ from push_jobs_server.engine.job import JobMachine, Report
 from push_jobs_server.engine.job_table import JobTable
 from push_jobs_server.engine.node import HealthRules, NodeKey
 from push_jobs_server.engine.output import OutputIntake
+from push_jobs_server.engine.port import Port
 from push_jobs_server.engine.roster import Frames, Roster
+from push_jobs_server.engine.serf import SerfKnown, SerfNodes
 from push_jobs_server.engine.sightings import Sightings
+from push_jobs_server.engine.starts import Starts
 from push_jobs_server.node_records import NodeSighted, Refusal
 from push_jobs_server.records import (
     Audited,
@@ -43,8 +46,6 @@ from push_jobs_server.records import (
 from push_jobs_wire.messages import Abort, ServerMessage
 from push_jobs_wire.states import OPEN_NODE, JobStatus, NodeInput
 
-ANSWER_TIME = 8.0
-"""Seconds in which a request is answered; who asks waits a little longer."""
 _DOWN_AFTER_RESTART = 7
 """Heartbeat intervals after a restart in which the nodes of unfinished jobs may come back."""
 _IDLE_TIMERS = 100
@@ -76,36 +77,6 @@ class Batch:
     failed: List[Callable[[Exception], None]] = field(default_factory=list)
 
 
-@dataclass
-class _Starting:
-    """A job that is not stored yet: who waits for it, and when the last of them asked."""
-
-    request: JobRequest
-    asked_at: float
-    answers: List[Callable[[object], None]]
-
-
-class _Port:
-    """A job's way to its nodes: the nodes of one organization, minus what other jobs hold."""
-
-    def __init__(self, engine: "Engine", org: str, job_id: str) -> None:
-        self._engine = engine
-        self._org = org
-        self._job_id = job_id
-
-    def busy(self, node: str) -> Optional[str]:
-        return self._engine.why_busy((self._org, node), self._job_id)
-
-    def send(self, node: str, message: ServerMessage) -> None:
-        self._engine.roster.send((self._org, node), message)
-
-    def rehab(self, node: str) -> None:
-        self._engine.roster.rehab((self._org, node), self._engine.now)
-
-    def abort(self, node: str, message: Abort) -> None:
-        self._engine.roster.rehab((self._org, node), self._engine.now, message)
-
-
 class Engine:
     """All jobs and nodes of a server.
 
@@ -118,6 +89,7 @@ class Engine:
         log: called with (event, details) for what an operator may want to know.
         sighted: what the last run knew of nodes.
         keys_made: when the session keys were made, as far as that was stored.
+        serf: the organization whose nodes may come over Serf, and what is stored of them.
     """
 
     def __init__(
@@ -130,6 +102,7 @@ class Engine:
         log: Callable[[str, Dict[str, object]], None],
         sighted: Iterable[NodeSighted] = (),
         keys_made: Mapping[NodeKey, float] = MappingProxyType({}),
+        serf: Optional[SerfKnown] = None,
     ) -> None:
         self.rules = rules
         self.incarnation_id = incarnation_id
@@ -141,8 +114,8 @@ class Engine:
         self.inbox = Inbox(access, rules.max_message_size, rules.max_message_skew, self._drop)
         self.output = OutputIntake(rules.max_output)
         self.jobs = JobTable()
-        self._starting: Dict[str, _Starting] = {}
-        self._by_request: Dict[Tuple[str, Optional[str]], str] = {}
+        self.starts = Starts(self)
+        self.serf = SerfNodes(self, serf or SerfKnown())
         self._batches: Dict[str, Batch] = {}
         self._timers: List[Tuple[float, str]] = []
         self.log = log
@@ -151,7 +124,7 @@ class Engine:
         self._next_scan = now + rules.health.interval
         self._give_up_at: Optional[float] = None
         for record in unfinished:
-            self._adopt_job(record).resume(now)
+            self.adopt_job(record).resume(now)
             self._give_up_at = now + _DOWN_AFTER_RESTART * rules.health.interval
 
     # What the owning thread does in each pass
@@ -170,6 +143,7 @@ class Engine:
     def tick(self) -> None:
         """Turn the timers."""
         self.roster.tick(self.now)
+        self.serf.tick()
         while self._timers and self._timers[0][0] <= self.now:
             self._job_timer(heapq.heappop(self._timers)[1])
         if self.now >= self._next_scan:
@@ -182,7 +156,7 @@ class Engine:
 
     def next_wakeup(self) -> float:
         """When ``tick`` has something to do next."""
-        times = [self._next_scan, *self.roster.wakeups()]
+        times = [self._next_scan, self.serf.next_check, *self.roster.wakeups()]
         if self._timers:
             times.append(self._timers[0][0])
         if self._give_up_at is not None:
@@ -201,23 +175,6 @@ class Engine:
 
     # Requests of HTTP threads
 
-    def start_job(self, job_id: str, request: JobRequest, answer: Callable[[object], None]) -> None:
-        """Store a job and, once it is stored, start it and answer with its id.
-
-        A request that is already on its way or in memory is answered with the first job's id; it
-        is one when its ``request_key`` was there before, or the id that it would have. ``answer``
-        is called with the id, or with an exception: OtherRequest when that id is another request's.
-        """
-        first = self._by_request.get((request.org, request.request_key), job_id)
-        starting = self._starting.get(first)
-        if starting is not None and _same_or_refused(starting.request, request, answer):
-            starting.answers.append(answer)
-            starting.asked_at = self.now
-        elif starting is None and first not in self.jobs.by_id:
-            self._create_job(job_id, request, answer)
-        elif starting is None and _same_or_refused(self.jobs.by_id[first].request, request, answer):
-            answer(first)
-
     def note(self, sighted: NodeSighted) -> None:
         """Store what is known of a node; nothing waits for it."""
         self.batch(f"{sighted.org}/{sighted.node}").changes.append(sighted)
@@ -230,12 +187,16 @@ class Engine:
     def node(self, key: NodeKey) -> NodeView:
         """A node as operators see it, also one that was never heard of."""
         session = self.roster.get(key)
-        return NodeView(key[1], session is not None, session is not None and session.available)
+        if session is None:
+            up = self.serf.up(key)
+            return NodeView(key[1], up, up)
+        return NodeView(key[1], True, session.available)
 
     def nodes(self, org: str) -> List[NodeView]:
         """The nodes of an organization that are online, sorted by name."""
-        names = sorted(session.key[1] for session in self.roster if session.key[0] == org)
-        return [self.node((org, name)) for name in names]
+        names = {session.key[1] for session in self.roster if session.key[0] == org}
+        names.update(self.serf.names_up(org))
+        return [self.node((org, name)) for name in sorted(names)]
 
     def status(self) -> EngineStatus:
         """Figures for the status page."""
@@ -254,63 +215,17 @@ class Engine:
 
     # Jobs
 
-    def _create_job(
-        self, job_id: str, request: JobRequest, answer: Callable[[object], None]
-    ) -> None:
-        record = JobRecord(
-            job_id,
-            request,
-            JobStatus.VOTING,
-            created_at=self.wall,
-            updated_at=self.wall,
-            voting_deadline=self.now + self.rules.voting_timeout,
-            nodes={name: JobNode() for name in request.nodes},
-        )
-        starting = _Starting(request, self.now, [answer])
-        self._starting[job_id] = starting
-        self._remember(job_id, request)
-
-        def settled(result: object) -> None:
-            del self._starting[job_id]
-            for each in starting.answers:
-                each(result)
-
-        def failed(error: Exception) -> None:
-            self._forget(request)
-            settled(error)
-
-        def begin() -> None:
-            job = self._adopt_job(record)
-            if self.now - starting.asked_at > ANSWER_TIME:
-                reason = "it could not be stored in time; its caller was told to try again"
-                job.crash(reason, self.now)
-            settled(job_id)
-            if not job.status.final:
-                job.start(self.now)
-
-        batch = self.batch(job_id)
-        batch.changes += [JobCreated(record), Audited(job_started(record))]
-        batch.events.append(start_event(job_id, request, self.wall))
-        batch.after.append(begin)
-        batch.failed.append(failed)
-
-    def _remember(self, job_id: str, request: JobRequest) -> None:
-        if request.request_key is not None:
-            self._by_request[request.org, request.request_key] = job_id
-
-    def _forget(self, request: JobRequest) -> None:
-        self._by_request.pop((request.org, request.request_key), None)
-
-    def _adopt_job(self, record: JobRecord) -> JobMachine:
+    def adopt_job(self, record: JobRecord) -> JobMachine:
+        """Take a stored job into memory."""
         org = record.request.org
         job = JobMachine(
             record,
-            _Port(self, org, record.id),
+            Port(self, org, record.id),
             self._batch_changes(record.id),
             self._batch_events(org, record.id),
         )
         self.jobs.add(job)
-        self._remember(job.id, record.request)
+        self.starts.remember(job.id, record.request)
         self._set_timer(job)
         return job
 
@@ -339,7 +254,8 @@ class Engine:
     def _drop_job(self, job: JobMachine) -> None:
         self.jobs.remove(job)
         self.output.forget(job.id)
-        self._forget(job.request)
+        self.starts.forget(job.request)
+        self.serf.forget(job.id)
         if len(self._timers) > _IDLE_TIMERS + 2 * len(self.jobs.by_id):
             self._drop_idle_timers()
 
@@ -372,6 +288,8 @@ class Engine:
         reason = Outcome(reason="did not come back after the server was restarted")
         for job in list(self.jobs.by_id.values()):
             for node in job.open_nodes(*OPEN_NODE):
+                if (job.id, node) in self.jobs.over_serf:
+                    continue  # it reports by itself, however long the server was away
                 if self.roster.get((job.request.org, node)) is None:
                     job.hear(node, Report(NodeInput.DOWN, reason), self.now)
 
@@ -381,13 +299,3 @@ class Engine:
         self.log("message dropped", {"reason": reason, "detail": detail})
         if node is not None:
             self.sightings.refused(node, Refusal(reason, detail, self.wall, offset))
-
-
-def _same_or_refused(
-    first: JobRequest, request: JobRequest, answer: Callable[[object], None]
-) -> bool:
-    """Whether a request that claims to be a repeated one is; if not, its caller is told."""
-    same = first.repeated_by(request)
-    if not same:
-        answer(OtherRequest())
-    return same

@@ -61,6 +61,9 @@ class Nodes(Protocol):
     def abort(self, node: str, message: Abort) -> None:
         """As ``rehab``, with a grace time and a reason for nodes that understand them."""
 
+    def patience(self) -> float:
+        """Seconds beyond its time limit in which a node may still say how its part ended."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -126,7 +129,7 @@ class JobMachine:
 
     def run_again(self, node: str) -> None:
         """Send ``run`` once more to a node that waits for it: the first one was lost."""
-        if self.status is JobStatus.RUNNING and self.nodes.get(node) is NodeStatus.READY:
+        if self.waits_for(node):
             self._port.send(node, Run(self.id))
 
     def cancel(self, cancel: Cancel, now: float) -> None:
@@ -154,7 +157,7 @@ class JobMachine:
     def hear(self, node: str, report: Report, now: float) -> None:
         """Take what a node of this job said, or what became of it."""
         if self.status.final:
-            self._late(node, report)
+            self.late(node, report)
             return
         if self._heard_before(node, report):
             return
@@ -163,7 +166,7 @@ class JobMachine:
         if node in self._early:
             self._early[node] = report
         else:
-            self._late(node, report)
+            self.late(node, report)
             self._apply(node, report)
         self._decide(now)
 
@@ -189,6 +192,10 @@ class JobMachine:
         if self.status is JobStatus.VOTING:
             return self.voting_deadline
         return self.run_deadline if self.status is JobStatus.RUNNING else None
+
+    def waits_for(self, node: str) -> bool:
+        """True when a node was told to run and has said nothing yet."""
+        return self.status is JobStatus.RUNNING and self.nodes.get(node) is NodeStatus.READY
 
     def open_nodes(self, *statuses: NodeStatus) -> List[str]:
         """The nodes in one of these statuses."""
@@ -302,7 +309,7 @@ class JobMachine:
         self.nodes[node] = status
         self._store(NodeChanged(self.id, node, status, outcome))
 
-    def _late(self, node: str, report: Report) -> None:
+    def late(self, node: str, report: Report) -> None:
         """Keep a result that comes after the node was given up (architecture 3, late truth)."""
         status = RESULTS.get(report.what)
         if status is None or not self.nodes[node].final or self.nodes[node] is status:
@@ -339,7 +346,7 @@ class JobMachine:
         return self._count[NodeStatus.READY] + self._count[NodeStatus.RUNNING]
 
     def _run(self, now: float) -> None:
-        self.run_deadline = now + self.request.run_timeout
+        self.run_deadline = now + self.request.run_timeout + self._port.patience()
         self._move(JobStatus.RUNNING, now)
         self._tell(("quorum_succeeded", {}))
         run = Run(self.id)
@@ -361,7 +368,7 @@ class JobMachine:
             self._set(node, NodeStatus.WAS_READY, Outcome())
             self._port.rehab(node)
         for node, early in self._early.items():
-            self._late(node, early)
+            self.late(node, early)
         self._end(JobStatus.QUORUM_FAILED, now)
 
     def _time_out(self, now: float) -> None:

@@ -6,7 +6,7 @@ open jobs must not have to look through those that are over.
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List
+from typing import Dict, Iterator, List, Set, Tuple
 
 from push_jobs_server.engine.job import JobMachine
 from push_jobs_server.engine.node import NodeKey
@@ -19,10 +19,13 @@ class JobTable:
 
     Attributes:
         by_id: all jobs.
+        over_serf: (job, node) for each part that a node has over Serf; its Pushy session, if it has
+            one, too, knows nothing of it.
     """
 
     def __init__(self) -> None:
         self.by_id: _Jobs = {}
+        self.over_serf: Set[Tuple[str, str]] = set()
         self._of_node: Dict[NodeKey, _Jobs] = {}
         self._open: Dict[NodeKey, _Jobs] = {}
 
@@ -36,6 +39,7 @@ class JobTable:
     def remove(self, job: JobMachine) -> None:
         """Forget a job."""
         del self.by_id[job.id]
+        self.over_serf.difference_update((job.id, node) for node in job.nodes)
         for key in _keys(job):
             for jobs in (self._of_node, self._open):
                 of_node = jobs.get(key, {})
@@ -48,7 +52,11 @@ class JobTable:
         return list(self._of_node.get(key, {}).values())
 
     def open_for(self, key: NodeKey) -> List[JobMachine]:
-        """The jobs in which a node still has a part to play."""
+        """The jobs in which a node still has a part to play in its Pushy session."""
+        return [job for job in self.all_open_for(key) if (job.id, key[1]) not in self.over_serf]
+
+    def all_open_for(self, key: NodeKey) -> List[JobMachine]:
+        """The jobs in which a node still has a part to play, however it is reached."""
         jobs = self._open.get(key)
         if jobs is None:
             return []

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, List, Optional
 
 from push_jobs_server.engine.node import NodeKey, NodeSession
 from push_jobs_server.node_records import NodeDetail, NodeSighted
+from push_jobs_server.serf_records import NodeStatusSeen
 
 if TYPE_CHECKING:
     from push_jobs_server.engine.core import Engine
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
 def detail(engine: "Engine", key: NodeKey) -> NodeDetail:
     """All that the engine knows of a node; of a name never heard of that is nothing."""
     sighting, session = engine.sightings.get(key), engine.roster.get(key)
+    over_serf = engine.serf.last(key)
+    if session is None and over_serf is not None and sighting.kept.seen_at is None:
+        return _over_serf(engine, key, *over_serf)
     kept = sighting.kept
-    jobs = [(job.id, job.nodes[key[1]].value) for job in engine.jobs.open_for(key)]
+    jobs = [(job.id, job.nodes[key[1]].value) for job in engine.jobs.all_open_for(key)]
     return NodeDetail(
         key[1],
-        session is not None,
-        session is not None and session.available,
+        session is not None or engine.serf.up(key),
+        engine.serf.up(key) if session is None else session.available,
         since=_since(kept, session),
         reason=_reason(kept, session, engine.sightings.started),
         seen_at=kept.seen_at if session is None else session.seen_at,
@@ -38,9 +42,20 @@ def detail(engine: "Engine", key: NodeKey) -> NodeDetail:
     )
 
 
+def _over_serf(engine: "Engine", key: NodeKey, seen: NodeStatusSeen, since: float) -> NodeDetail:
+    """A node that never had a Pushy session."""
+    up = engine.serf.up(key)
+    jobs = [(job.id, job.nodes[key[1]].value) for job in engine.jobs.all_open_for(key)]
+    reason = engine.serf.problem if up else "no heartbeat of it came over Serf for too long"
+    return NodeDetail(
+        key[1], up, up and reason is None, since, reason, seen_at=seen.at, jobs=tuple(jobs)
+    )
+
+
 def details(engine: "Engine", org: str) -> List[NodeDetail]:
     """The same for each node of an organization of which anything is known, sorted by name."""
-    return [detail(engine, (org, name)) for name in sorted(engine.sightings.names(org))]
+    names = {*engine.sightings.names(org), *engine.serf.names(org)}
+    return [detail(engine, (org, name)) for name in sorted(names)]
 
 
 def _since(kept: NodeSighted, session: Optional[NodeSession]) -> Optional[float]:

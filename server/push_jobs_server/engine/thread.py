@@ -19,6 +19,7 @@ from typing import Any, Callable, Deque, Dict, Hashable, List, Optional, Protoco
 
 from push_jobs_server.engine.core import Batch, Engine
 from push_jobs_server.engine.events import Event
+from push_jobs_server.engine.serf import Order
 from push_jobs_server.records import Busy, Change
 from push_jobs_server.transports.base import Transport
 from push_jobs_wire.framing import format_timestamp
@@ -51,6 +52,13 @@ class Listener(Protocol):
         """The changes of these can never be stored."""
 
 
+class OrderTaker(Protocol):
+    """Sends commands to nodes over Serf; it must not wait."""
+
+    def submit(self, order: Order) -> None:
+        """Send a command."""
+
+
 class EngineThread(threading.Thread):
     """Runs an engine until it is stopped.
 
@@ -62,6 +70,9 @@ class EngineThread(threading.Thread):
         interval: seconds between heartbeats.
         listener: hears of all events.
         capacity: how many requests of HTTP threads may wait.
+
+    Attributes:
+        orders: takes commands to nodes over Serf; set before the start, if there are such nodes.
     """
 
     def __init__(
@@ -84,6 +95,7 @@ class EngineThread(threading.Thread):
         self._requests: "queue.Queue[Callable[[], None]]" = queue.Queue(capacity)
         self._reports: Deque[Tuple[List[Hashable], Optional[Exception]]] = deque()
         self._waiting: Dict[Hashable, Batch] = {}
+        self.orders: Optional[OrderTaker] = None
         self._tokens = 0
         self._beats = 0
         self._stopping = False
@@ -112,15 +124,34 @@ class EngineThread(threading.Thread):
             except Exception as error:  # the asking thread has to hear of it
                 answer(error)
 
+        self._put(run)
+        try:
+            return future.result(timeout)
+        except FutureTimeout:
+            raise Busy(f"no answer within {timeout:.0f} s; try again later") from None
+
+    def tell(self, news: Callable[[Engine], None]) -> None:
+        """Run ``news(engine)`` in the engine's thread, soon; nobody waits for it.
+
+        News that come while too many requests wait are lost, and that is logged.
+        """
+        try:
+            self._put(lambda: self._hear(news))
+        except Busy as error:
+            log.warning("news for the engine are lost: %s", error)
+
+    def _hear(self, news: Callable[[Engine], None]) -> None:
+        try:
+            news(self._engine)
+        except Exception:
+            log.exception("defect in the engine, about nodes over Serf")
+
+    def _put(self, run: Callable[[], None]) -> None:
         try:
             self._requests.put_nowait(run)
         except queue.Full:
             raise Busy("too many requests are waiting; try again later") from None
         self._transport.wake()
-        try:
-            return future.result(timeout)
-        except FutureTimeout:
-            raise Busy(f"no answer within {timeout:.0f} s; try again later") from None
 
     def stored(self, tokens: List[Hashable], error: Optional[Exception]) -> None:
         """The writer's report, from its own thread."""
@@ -208,6 +239,9 @@ class EngineThread(threading.Thread):
             batches = self._engine.take_batches()
         for frames in self._engine.take_frames():
             self._transport.send(*frames)
+        for order in self._engine.serf.take_orders():
+            if self.orders is not None:
+                self.orders.submit(order)
 
     def _submit(self, batch: Batch) -> None:
         if not batch.changes and not batch.events:  # events wait for those before them

@@ -33,9 +33,11 @@ from push_jobs_server.records import (
     OutputStored,
     SessionKeyStored,
 )
+from push_jobs_server.serf_records import NodeStatusSeen, SerfChunk, SerfRun
 from push_jobs_server.store.node_statements import ManyRows, PackedRows, Row, Statement, beside_node
 from push_jobs_server.store.output_statements import add_chunk, chunk_row, drop_middle, middle_row
 from push_jobs_server.store.prepared import Executable, executable
+from push_jobs_server.store.serf_statements import SerfChange, SerfStatements
 from push_jobs_server.store.tables import (
     audit,
     grants,
@@ -88,6 +90,7 @@ class Statements:
         self.add_session_key = ready(_replace(insert, session_keys))
         self.add_audit = ready(insert(audit).on_conflict_do_nothing(index_elements=["id"]))
         self.add_sighting = ready(_replace(insert, node_sightings))
+        self.serf = SerfStatements(dialect, insert)
 
 
 def _not_that_status() -> Any:
@@ -129,6 +132,7 @@ class ChangeSet:
         self._keys: Dict[Tuple[str, str], SessionKeyStored] = {}
         self._audit: List[AuditEntry] = []
         self._sighted: Dict[Tuple[str, str], NodeSighted] = {}
+        self._serf: List[SerfChange] = []
         for change in changes:
             self._take(change)
 
@@ -149,6 +153,8 @@ class ChangeSet:
             self._cancels.append(change)
         elif isinstance(change, Audited):
             self._audit.append(change.entry)
+        elif isinstance(change, (SerfRun, SerfChunk, NodeStatusSeen)):
+            self._serf.append(change)
         else:
             self._take_session(change)
 
@@ -188,6 +194,7 @@ class ChangeSet:
         for chunk in self._chunks:
             yield statements.add_chunk, [chunk_row(chunk)]
         yield statements.drop_middle, list(_middles(self._chunks))
+        yield from statements.serf.steps(self._serf)
         yield statements.set_job, [_job_change_row(change) for change in self._jobs.values()]
         yield statements.add_cancel, [_cancel_row(change) for change in self._cancels]
         yield statements.add_grant, [vars(grant) for grant in self._grants.values()]

@@ -26,7 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = "0006"
+SCHEMA_VERSION = "0007"
 """The revision that this program needs; revisions are numbers, so that older and newer show."""
 
 metadata = MetaData(
@@ -173,7 +173,39 @@ output_chunks = _beside_node(
     Column("data", LargeBinary, nullable=False),
 )
 
+# What only the Shovey dialect knows of a node's part: when its Serf agent had the command, and the
+# node's own word for how it ended.
+serf_runs = _beside_node(
+    "serf_runs",
+    Column("acked_at", Float),
+    Column("word", Text),
+)
+
+# Output as the Shovey dialect numbers it. The bytes are in ``output_chunks``, too, from
+# ``begins_at`` on; it is null while a chunk before this one is missing.
+serf_chunks = _beside_node(
+    "serf_chunks",
+    Column("stream", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("arrival", BigInteger, nullable=False),
+    Column("is_last", Boolean, nullable=False),
+    Column("begins_at", BigInteger),
+    Column("data", LargeBinary, nullable=False),
+)
+
 # Nodes' sessions
+
+# The last statuses of nodes that come over Serf; numbers count up for each node.
+node_statuses = Table(
+    "node_statuses",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
 
 grants = Table(
     "grants",

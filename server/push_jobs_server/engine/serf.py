@@ -1,0 +1,329 @@
+"""Nodes that come over Serf: whether they are up, their parts in jobs, what they report. Pure.
+
+Such a node has no session. It is up while its heartbeats come, it has no vote (up counts as ready),
+and it reports over HTTP, which proves by its signature who it is; the heartbeats prove nothing.
+What goes to nodes is collected in ``orders``, which a thread of its own signs and sends.
+Sources: shovey 2.5 to 2.8, 3.4, 3.6; architecture 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+
+from push_jobs_server.engine.events import output_event
+from push_jobs_server.engine.job import RESULTS, JobMachine, Report
+from push_jobs_server.engine.node import NodeKey
+from push_jobs_server.records import JobRequest, LateResult, Outcome, OutputStored
+from push_jobs_server.serf_records import Decision, NodeStatusSeen, RunReport, SerfChunk, SerfRun
+from push_jobs_wire.messages import JobRef, Output
+from push_jobs_wire.shovey import CANCEL, START
+from push_jobs_wire.shovey_words import NODE_DOWN, NODE_UP, REPORTS
+from push_jobs_wire.states import NodeInput, NodeStatus
+
+if TYPE_CHECKING:
+    from push_jobs_server.engine.core import Engine
+
+DOWN_AFTER = 600.0
+"""Seconds without a heartbeat after which a node is down."""
+CHECK_EVERY = 60.0
+PATIENCE = 15.0
+"""Seconds beyond its time limit in which a node may report: gossip and repeated reports take some."""
+ASK_AGAIN = 10.0
+"""Seconds after which a start is sent again to a node of ours that never said anything about it."""
+
+Answer = Callable[[object], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """A command for nodes: ``action`` is start or cancel, ``timeout`` in seconds.
+
+    ``extended`` nodes check the second signature.
+    """
+
+    action: str
+    job_id: str
+    command: str
+    timeout: int
+    nodes: Tuple[str, ...]
+    extended: bool
+
+
+@dataclass(frozen=True)
+class SerfKnown:
+    """What is stored of nodes over Serf: their organization (None: there are no such nodes), the
+    last status of each, and the parts that they have in jobs that have not ended."""
+
+    org: Optional[str] = None
+    latest: Iterable[NodeStatusSeen] = ()
+    runs: Sequence[Tuple[str, str]] = ()
+
+
+@dataclass
+class _Node:
+    seen: NodeStatusSeen
+    since: float
+    extended: bool = False
+
+
+@dataclass
+class _Part:
+    """A node's part in a job: when the command was last sent."""
+
+    sent_at: Optional[float] = None
+
+
+class SerfNodes:
+    """The nodes of one organization that come over Serf, for one engine."""
+
+    def __init__(self, engine: "Engine", known: SerfKnown) -> None:
+        self.org = known.org
+        self.problem: Optional[str] = "the Serf agent of this server was not reached yet"
+        self._engine = engine
+        self._nodes = {
+            each.node: _Node(each, each.at) for each in known.latest if each.org == known.org
+        }
+        self._parts: Dict[str, Dict[str, _Part]] = {}
+        for job_id, node in known.runs:
+            self._parts.setdefault(job_id, {})[node] = _Part()
+        self._orders: Dict[Tuple[str, str, bool], List[str]] = {}
+        self.next_check = engine.now + CHECK_EVERY
+        engine.jobs.over_serf.update(known.runs)
+
+    # Whether nodes are up
+
+    def up(self, key: NodeKey) -> bool:
+        """True while the node's heartbeats count."""
+        node = self._nodes.get(key[1])
+        return key[0] == self.org and node is not None and node.seen.status == NODE_UP
+
+    def names_up(self, org: str) -> List[str]:
+        """The nodes that are up."""
+        return [name for name in self._nodes if self.up((org, name))]
+
+    def names(self, org: str) -> List[str]:
+        """All nodes of an organization that were ever heard of over Serf."""
+        return list(self._nodes) if org == self.org else []
+
+    def why_not(self, key: NodeKey) -> Optional[str]:
+        """Why a node can't be asked to run something, or None."""
+        if not self.up(key):
+            return "not connected"
+        return self.problem
+
+    def last(self, key: NodeKey) -> Optional[Tuple[NodeStatusSeen, float]]:
+        """A node's last status, and since when it has it; None for one never heard of."""
+        node = self._nodes.get(key[1]) if key[0] == self.org else None
+        return None if node is None else (node.seen, node.since)
+
+    def heartbeat(self, name: str, status: str, extended: bool) -> None:
+        """A node said that it is up (or new); nobody knows who says so, and ``down`` is not taken.
+
+        A node is up only as long as its heartbeats come, and its reports are signed.
+        """
+        if status == NODE_DOWN:
+            self._engine.log("heartbeat ignored", {"node": name, "status": status})
+            return
+        self._put(name, status)
+        node = self._nodes[name]
+        node.extended = extended
+        if node.extended and status == NODE_UP:
+            self._ask_again(name)
+
+    def gone(self, name: str, reason: str) -> None:
+        """The node's Serf agent left the cluster; its jobs go on, and it reports by itself."""
+        node = self._nodes.get(name)
+        if node is not None and node.seen.status == NODE_UP:
+            self._engine.log("node down", {"node": f"{self.org}/{name}", "reason": reason})
+            self._put(name, NODE_DOWN)
+
+    def tick(self) -> None:
+        """Look, once a minute, which nodes have been silent for too long."""
+        if self._engine.now < self.next_check:
+            return
+        self.next_check = self._engine.now + CHECK_EVERY
+        for name, node in list(self._nodes.items()):
+            if self._engine.wall - node.seen.at >= DOWN_AFTER:
+                self.gone(name, f"no heartbeat for {DOWN_AFTER / 60:.0f} minutes")
+
+    def _put(self, name: str, status: str) -> None:
+        engine, before = self._engine, self._nodes.get(name)
+        number = 0 if before is None else before.seen.number + 1
+        assert self.org is not None
+        seen = NodeStatusSeen(self.org, name, number, status, engine.wall)
+        if before is None or before.seen.status != status:
+            self._nodes[name] = _Node(seen, engine.wall)
+            if status == NODE_UP:
+                engine.log("node up", {"node": f"{self.org}/{name}", "over": "serf"})
+        else:
+            before.seen = seen
+        engine.batch(f"{self.org}/{name}").changes.append(seen)
+
+    # Their parts in jobs
+
+    def commit(self, job_id: str, node: str) -> None:
+        """A node that is up is ready for a job."""
+        self._engine.jobs.over_serf.add((job_id, node))
+        self._parts.setdefault(job_id, {})[node] = _Part()
+        self._engine.batch(job_id).changes.append(SerfRun(job_id, node))
+        self._hear(job_id, node, Report(NodeInput.ACK_COMMIT))
+
+    def start(self, job_id: str, node: str) -> None:
+        """Send the command to the node."""
+        self._parts[job_id][node].sent_at = self._engine.now
+        self._order(START, job_id, node)
+
+    def cancel(self, job_id: str, node: str) -> None:
+        """Tell the node to stop; nothing comes back, so it counts as stopped at once (2.6)."""
+        self._order(CANCEL, job_id, node)
+        self._hear(job_id, node, Report(NodeInput.ABORTED))
+
+    def give_up(self, job_id: str, node: str) -> None:
+        """A node whose time is over may still run the command; one that never got it does not."""
+        job = self._engine.jobs.by_id[job_id]
+        if job.nodes[node] is NodeStatus.TIMED_OUT:
+            self._order(CANCEL, job_id, node)
+
+    def patience(self, job_id: str) -> float:
+        """Seconds that a job waits beyond its time limit."""
+        return PATIENCE if job_id in self._parts else 0.0
+
+    def forget(self, job_id: str) -> None:
+        """The job is not in memory any more."""
+        self._parts.pop(job_id, None)
+
+    def take_orders(self) -> List[Order]:
+        """What has to be sent now."""
+        orders, self._orders = self._orders, {}
+        found = []
+        for (action, job_id, extended), nodes in orders.items():
+            asked = self._engine.jobs.by_id[job_id].request
+            found.append(
+                Order(action, job_id, asked.command, asked.run_timeout, tuple(nodes), extended)
+            )
+        return found
+
+    def _order(self, action: str, job_id: str, node: str) -> None:
+        known = self._nodes.get(node)
+        extended = known is not None and known.extended
+        self._orders.setdefault((action, job_id, extended), []).append(node)
+
+    def _ask_again(self, name: str) -> None:
+        """A start may have got lost in the gossip; nodes of ours never start a job twice."""
+        engine = self._engine
+        for job in engine.jobs.all_open_for((str(self.org), name)):
+            part = self._parts.get(job.id, {}).get(name)
+            if part is None or engine.now < (part.sent_at or 0.0) + ASK_AGAIN:
+                continue
+            if job.waits_for(name):
+                self.start(job.id, name)
+
+    # What the thread that sends hears of orders
+
+    def acked(self, job_id: str, node: str) -> None:
+        """The node's Serf agent has the command."""
+        if node in self._parts.get(job_id, {}):
+            self._engine.batch(job_id).changes.append(SerfRun(job_id, node, self._engine.wall))
+
+    def refused(self, order: Order, nodes: Iterable[str], reason: str) -> None:
+        """Our Serf agent did not take the command for these nodes."""
+        details: Dict[str, object] = {"job": order.job_id, "action": order.action, "reason": reason}
+        self._engine.log("the Serf agent refused a query", details)
+        if order.action == START:
+            for node in nodes:
+                self._hear(order.job_id, node, Report(NodeInput.DOWN, Outcome(reason=reason)))
+
+    def _hear(self, job_id: str, node: str, report: Report) -> None:
+        job = self._engine.jobs.by_id.get(job_id)
+        if job is not None:
+            job.hear(node, report, self._engine.now)
+
+    # Requests of HTTP threads
+
+    def start_job(self, job_id: str, request: JobRequest, answer: Answer) -> None:
+        """As ``Starts.ask``, but answer with a ``Decision`` once it is clear whether it runs."""
+        engine = self._engine
+
+        def stored(result: object) -> None:
+            if isinstance(result, str) and result in engine.jobs.by_id:
+                self._answer_decided(result, answer)
+            else:
+                answer(result)
+
+        engine.starts.ask(job_id, request, stored)
+
+    def _answer_decided(self, job_id: str, answer: Answer) -> None:
+        """The job starts in this very pass; what it decides is in the same batch."""
+        batch = self._engine.batch(job_id)
+        batch.after.append(lambda: answer(self._decision(job_id)))
+        batch.failed.append(answer)
+
+    def _decision(self, job_id: str) -> Decision:
+        job = self._engine.jobs.by_id[job_id]
+        up = sum(status is NodeStatus.WAS_READY for status in job.nodes.values())
+        return Decision(job_id, job.status, up)
+
+    def report(self, report: RunReport, answer: Answer) -> None:
+        """Take what a node says of its part; answers with True once that is stored.
+
+        A part that is over stays as it is; a result that comes later is kept beside it.
+        """
+        what = REPORTS.get(report.word or "")
+        batch = self._engine.batch(report.job_id)
+        if what is not None:
+            self._take(report, self._report(report, what))
+        batch.after.append(lambda: answer(True))
+        batch.failed.append(answer)
+
+    def _take(self, report: RunReport, heard: Report) -> None:
+        job = self._engine.jobs.by_id.get(report.job_id)
+        if job is None:
+            self._late(report, heard)
+        elif job.nodes[report.node].final:
+            job.late(report.node, heard)
+        else:
+            job.hear(report.node, heard, self._engine.now)
+            self._note_word(job, report)
+
+    def _late(self, report: RunReport, heard: Report) -> None:
+        """The job is not in memory: a result is kept beside a node that was given up."""
+        status, org = RESULTS.get(heard.what), self.org
+        if status is not None:
+            changes = self._engine.batch(report.job_id).changes
+            changes.append(LateResult(report.job_id, report.node, status, heard.outcome, org=org))
+            changes.append(OutputStored(report.job_id, report.node, b"", b"", org=org))
+
+    def _note_word(self, job: JobMachine, report: RunReport) -> None:
+        if job.nodes[report.node].final:
+            run = SerfRun(report.job_id, report.node, word=report.word)
+            self._engine.batch(report.job_id).changes.append(run)
+
+    def _report(self, report: RunReport, what: NodeInput) -> Report:
+        wall = self._engine.wall
+        if what is NodeInput.ACK_RUN:
+            return Report(what, Outcome(started_at=wall), started=True)
+        exit_code = report.exit_status
+        if exit_code is None and what in RESULTS:
+            exit_code = 0 if what is NodeInput.SUCCEEDED else None
+        outcome = Outcome(exit_code, reason=report.error or None, ended_at=wall)
+        ran = what in RESULTS
+        return Report(what, outcome, (b"", b"") if ran else None, started=ran)
+
+    def chunks(self, new: Sequence[SerfChunk], answer: Answer) -> None:
+        """Store pieces of one run; those that have their place are shown as output of the job."""
+        batch = self._engine.batch(new[0].job_id)
+        for chunk in new:
+            batch.changes.append(chunk)
+            if chunk.begins_at is not None and chunk.data:
+                self._show(chunk)
+        batch.after.append(lambda: answer(True))
+        batch.failed.append(answer)
+
+    def _show(self, chunk: SerfChunk) -> None:
+        engine, org = self._engine, str(self.org)
+        assert chunk.begins_at is not None
+        output = Output(JobRef(chunk.job_id), chunk.stream, chunk.begins_at, chunk.data)
+        batch = engine.batch(chunk.job_id)
+        batch.changes.extend(engine.output.take(org, chunk.job_id, chunk.node, output))
+        batch.events.append(output_event(org, chunk.job_id, chunk.node, chunk.stream, engine.wall))

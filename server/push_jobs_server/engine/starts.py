@@ -1,0 +1,118 @@
+"""Starts of jobs: stored first, then begun, then answered; a repeated one means the first job. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Tuple
+
+from push_jobs_server.audit import job_started
+from push_jobs_server.engine.events import start_event
+from push_jobs_server.records import (
+    Audited,
+    JobCreated,
+    JobNode,
+    JobRecord,
+    JobRequest,
+    OtherRequest,
+)
+from push_jobs_wire.states import JobStatus
+
+if TYPE_CHECKING:
+    from push_jobs_server.engine.core import Engine
+
+ANSWER_TIME = 8.0
+"""Seconds in which a request is answered; who asks waits a little longer."""
+
+Answer = Callable[[object], None]
+
+
+@dataclass
+class _Starting:
+    """A job that is not stored yet: who waits for it, and when the last of them asked."""
+
+    request: JobRequest
+    asked_at: float
+    answers: List[Answer]
+
+
+class Starts:
+    """Takes requests to start jobs of one engine."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self._starting: Dict[str, _Starting] = {}
+        self._by_request: Dict[Tuple[str, Optional[str]], str] = {}
+
+    def ask(self, job_id: str, request: JobRequest, answer: Answer) -> None:
+        """Store a job and, once it is stored, start it and answer with its id.
+
+        A request that is already on its way or in memory is answered with the first job's id; it
+        is one when its ``request_key`` was there before, or the id that it would have. ``answer``
+        is called with the id, or with an exception: OtherRequest when that id is another request's.
+        """
+        jobs = self._engine.jobs.by_id
+        first = self._by_request.get((request.org, request.request_key), job_id)
+        starting = self._starting.get(first)
+        if starting is not None and _same_or_refused(starting.request, request, answer):
+            starting.answers.append(answer)
+            starting.asked_at = self._engine.now
+        elif starting is None and first not in jobs:
+            self._create(job_id, request, answer)
+        elif starting is None and _same_or_refused(jobs[first].request, request, answer):
+            answer(first)
+
+    def remember(self, job_id: str, request: JobRequest) -> None:
+        """This request made that job."""
+        if request.request_key is not None:
+            self._by_request[request.org, request.request_key] = job_id
+
+    def forget(self, request: JobRequest) -> None:
+        """Its job is not in memory any more; the store knows it still."""
+        self._by_request.pop((request.org, request.request_key), None)
+
+    def _create(self, job_id: str, request: JobRequest, answer: Answer) -> None:
+        engine = self._engine
+        record = JobRecord(
+            job_id,
+            request,
+            JobStatus.VOTING,
+            created_at=engine.wall,
+            updated_at=engine.wall,
+            voting_deadline=engine.now + engine.rules.voting_timeout,
+            nodes={name: JobNode() for name in request.nodes},
+        )
+        starting = _Starting(request, engine.now, [answer])
+        self._starting[job_id] = starting
+        self.remember(job_id, request)
+
+        def settled(result: object) -> None:
+            del self._starting[job_id]
+            for each in starting.answers:
+                each(result)
+
+        def failed(error: Exception) -> None:
+            self.forget(request)
+            settled(error)
+
+        def begin() -> None:
+            job = engine.adopt_job(record)
+            if engine.now - starting.asked_at > ANSWER_TIME:
+                reason = "it could not be stored in time; its caller was told to try again"
+                job.crash(reason, engine.now)
+            settled(job_id)
+            if not job.status.final:
+                job.start(engine.now)
+
+        batch = engine.batch(job_id)
+        batch.changes += [JobCreated(record), Audited(job_started(record))]
+        batch.events.append(start_event(job_id, request, engine.wall))
+        batch.after.append(begin)
+        batch.failed.append(failed)
+
+
+def _same_or_refused(first: JobRequest, request: JobRequest, answer: Answer) -> bool:
+    """Whether a request that claims to be a repeated one is; if not, its caller is told."""
+    same = first.repeated_by(request)
+    if not same:
+        answer(OtherRequest())
+    return same

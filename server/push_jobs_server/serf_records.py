@@ -1,0 +1,81 @@
+"""The plain records about nodes that come over Serf, and about their runs and output.
+
+As in ``records``: nothing here acts, and times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from push_jobs_wire.states import JobStatus
+
+STATUSES_KEPT = 100
+"""So many statuses of a node are kept; the oldest give way."""
+
+
+@dataclass(frozen=True)
+class NodeStatusSeen:
+    """A node's status, the ``number``-th of this node: ``new``, ``up`` or ``down`` (shovey 2.9)."""
+
+    org: str
+    node: str
+    number: int
+    status: str
+    at: float
+
+
+@dataclass(frozen=True)
+class SerfRun:
+    """What only the Shovey dialect knows of a node's part in a job; None: nothing new.
+
+    Args:
+        acked_at: when its Serf agent had the command.
+        word: the node's own word for how its part ended.
+    """
+
+    job_id: str
+    node: str
+    acked_at: Optional[float] = None
+    word: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class SerfChunk:
+    """One numbered piece of output (shovey 2.7).
+
+    Args:
+        seq: its number among those of ``stream``.
+        arrival: its number among all of the run, in the order in which they came.
+        begins_at: its offset in the stream; None while a piece before it is missing.
+    """
+
+    job_id: str
+    node: str
+    stream: str
+    seq: int
+    arrival: int
+    is_last: bool
+    begins_at: Optional[int]
+    data: bytes
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a node says of its part in a job (shovey 2.5); None: it says nothing about that."""
+
+    job_id: str
+    node: str
+    word: Optional[str] = None
+    error: Optional[str] = None
+    exit_status: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of a job that was started: ``up`` counts the nodes that were ready, of a job that
+    missed its quorum."""
+
+    job_id: str
+    status: JobStatus
+    up: int

@@ -1,0 +1,304 @@
+"""The thread that talks with this server's Serf agent: commands out, heartbeats and members in.
+
+It signs, spreads the nodes of a command over as many queries as fit, and keeps connecting. Nobody
+waits for it: orders come through a queue, and what it hears is handed to the engine's thread.
+Sources: shovey 3.3 to 3.6, 4.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import selectors
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from push_jobs_server.engine.core import Engine
+from push_jobs_server.engine.serf import Order
+from push_jobs_wire import serf_rpc, shovey
+from push_jobs_wire.errors import RemoteError
+from push_jobs_wire.serf_link import SerfLink
+from push_jobs_wire.serf_query import split
+from push_jobs_wire.serf_rpc import Record
+
+log = logging.getLogger("push_jobs_server.serf")
+
+STREAM = f"query:{shovey.HEARTBEAT},member-failed,member-leave"
+CONNECT_WITHIN = 5.0
+CANCEL_LASTS = 60.0
+"""Seconds for which a cancel waits for an agent that is away; a start does not wait."""
+_ANSWER = b'{"response":"ok"}'
+_PIECE = 65536
+_MOST_ORDERS = 10_000
+
+Tell = Callable[[Callable[[Engine], None]], None]
+"""Runs a function in the engine's thread, soon."""
+TakeBeat = Callable[[bytes, Callable[[], None]], None]
+"""Takes the payload of a heartbeat, and what to call when it counts."""
+
+
+@dataclass(frozen=True)
+class SerfPlace:
+    """Where the agent is and how it is spoken to; ``limit``: bytes of a query that it takes."""
+
+    host: str
+    port: int
+    auth_key: Optional[str]
+    limit: int
+
+
+@dataclass(frozen=True)
+class _Query:
+    """One query that is on its way or answered by acknowledgements."""
+
+    order: Order
+    nodes: Tuple[str, ...]
+
+
+class SerfThread(threading.Thread):
+    """Talks with the agent until it is stopped.
+
+    Args:
+        place: the agent.
+        key: signs commands.
+        tell: how the engine hears of what happens.
+        take_beat: gets heartbeats; it must not wait.
+    """
+
+    def __init__(
+        self, place: SerfPlace, key: RSAPrivateKey, tell: Tell, take_beat: TakeBeat
+    ) -> None:
+        super().__init__(name="serf", daemon=True)
+        self._place = place
+        self._key = key
+        self._tell = tell
+        self._take_beat = take_beat
+        self._link = SerfLink(place.auth_key, STREAM)
+        self._orders: "queue.Queue[Tuple[Order, float]]" = queue.Queue(_MOST_ORDERS)
+        self._counted: "queue.Queue[int]" = queue.Queue()
+        self._queries: Dict[int, _Query] = {}
+        self._name = ""
+        self._told: Optional[str] = ""
+        self._stopping = False
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._wake_read.setblocking(False)
+        self._wake_write.setblocking(False)
+
+    # For other threads
+
+    def submit(self, order: Order) -> None:
+        """Send a command; the engine is told of what the agent refuses. Never waits."""
+        try:
+            self._orders.put_nowait((order, time.monotonic()))
+        except queue.Full:
+            self._refuse(order, order.nodes, "too many commands wait for the Serf agent")
+        self._wake()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping = True
+        self._wake()
+
+    def _wake(self) -> None:
+        try:
+            self._wake_write.send(b"x")
+        except OSError:
+            pass  # it is awake, or gone
+
+    # The thread
+
+    def run(self) -> None:
+        """Connect, talk, and connect again until stopped."""
+        while not self._stopping:
+            try:
+                with self._connect() as connection:
+                    self._link.opened()
+                    self._talk(connection)
+            except (OSError, RemoteError) as error:
+                self._away(error)
+            except Exception:
+                log.exception("defect while talking with the Serf agent")
+                self._away(RemoteError("a defect of this server; its log says more"))
+
+    def _connect(self) -> socket.socket:
+        where = (self._place.host, self._place.port)
+        connection = socket.create_connection(where, CONNECT_WITHIN)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setblocking(False)
+        return connection
+
+    def _away(self, error: Exception) -> None:
+        """The agent is not there; until it is, starts are refused at once."""
+        reason = str(getattr(error, "strerror", None) or error)
+        where = f"{self._place.host}:{self._place.port}"
+        pause = self._link.lost(f"the Serf agent of this server ({where}) is away: {reason}")
+        self._queries.clear()
+        self._tell_problem()
+        until = time.monotonic() + pause
+        while not self._stopping and time.monotonic() < until:
+            self._send_orders()
+            self._wait(until - time.monotonic())
+
+    def _wait(self, seconds: float) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._wake_read, selectors.EVENT_READ)
+            if selector.select(max(0.0, seconds)):
+                self._drain_wake()
+
+    def _drain_wake(self) -> None:
+        try:
+            while self._wake_read.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    def _talk(self, connection: socket.socket) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._wake_read, selectors.EVENT_READ)
+            selector.register(connection, selectors.EVENT_READ)
+            while not self._stopping:
+                self._send_orders()
+                self._answer_beats()
+                writing = selectors.EVENT_WRITE if self._flush(connection) else 0
+                selector.modify(connection, selectors.EVENT_READ | writing)
+                ready = {key.fileobj for key, _ in selector.select()}
+                if self._wake_read in ready:
+                    self._drain_wake()
+                if connection in ready:
+                    self._read(connection)
+
+    def _flush(self, connection: socket.socket) -> bool:
+        """Send what can be sent now; True when something is left."""
+        while self._link.waiting:
+            try:
+                self._link.sent(connection.send(self._link.waiting))
+            except BlockingIOError:
+                return True
+        return False
+
+    def _read(self, connection: socket.socket) -> None:
+        try:
+            data = connection.recv(_PIECE)
+        except BlockingIOError:
+            return
+        if not data:
+            raise RemoteError("it closed the connection")
+        was_ready = self._link.ready
+        records = self._link.received(data)
+        if self._link.ready and not was_ready:
+            self._entered()
+        for record in records:
+            self._take(record)
+
+    def _entered(self) -> None:
+        self._link.members()
+        log.info("the Serf agent at %s:%d is there", self._place.host, self._place.port)
+        self._tell_problem()
+
+    def _tell_problem(self) -> None:
+        problem = self._link.problem
+        if problem == self._told:
+            return
+        self._told = problem
+        if problem is not None:
+            log.warning("%s", problem)
+        self._tell(lambda engine: setattr(engine.serf, "problem", problem))
+
+    # Commands
+
+    def _send_orders(self) -> None:
+        for _ in range(self._orders.qsize()):
+            order, since = self._orders.get_nowait()
+            if self._link.ready:
+                self._send(order)
+            elif order.action == shovey.CANCEL and time.monotonic() < since + CANCEL_LASTS:
+                self._orders.put_nowait((order, since))
+            else:
+                self._refuse(order, order.nodes, str(self._link.problem))
+
+    def _answer_beats(self) -> None:
+        for _ in range(self._counted.qsize()):
+            self._link.respond(self._counted.get_nowait(), _ANSWER)
+
+    def _send(self, order: Order) -> None:
+        payload = self._payload(order)
+        # The agent's own name is in every query; before it is known, the longest one is assumed.
+        origin = self._name or "x" * 64
+        for nodes in split(origin, shovey.QUERY, payload, order.nodes, self._place.limit):
+            seq = self._link.query(shovey.QUERY, payload, nodes, ack=True)
+            self._queries[seq] = _Query(order, tuple(nodes))
+
+    def _payload(self, order: Order) -> bytes:
+        run_id, now = shovey.job_uuid(order.job_id), time.time()
+        if order.action == shovey.START:
+            fields = shovey.start_payload(run_id, order.command, order.timeout, now)
+        else:
+            fields = shovey.cancel_payload(run_id, now)
+        return shovey.encode(shovey.signed(fields, self._key, also_256=order.extended))
+
+    def _refuse(self, order: Order, nodes: Tuple[str, ...], reason: str) -> None:
+        self._tell(lambda engine: engine.serf.refused(order, nodes, reason))
+
+    # What the agent says
+
+    def _take(self, record: Record) -> None:
+        if record.command == "query":
+            self._about_query(record)
+        elif record.command == "members" and record.body is not None:
+            self._learn_name(record.body)
+        elif record.command == "stream" and record.body is not None:
+            self._event(record.body)
+        elif record.error:
+            log.debug("the Serf agent refused %s: %s", record.command, record.error)
+
+    def _about_query(self, record: Record) -> None:
+        query = self._queries.get(record.seq)
+        if query is None:
+            return
+        if record.error:
+            del self._queries[record.seq]
+            reason = f"the Serf agent of this server refused the command: {record.error}"
+            self._refuse(query.order, query.nodes, reason)
+        elif record.body is not None:
+            self._answered(record.seq, query, record.body)
+
+    def _answered(self, seq: int, query: _Query, body: Mapping[str, Any]) -> None:
+        """An acknowledgement; records without a name mean nothing (shovey 3.3)."""
+        job_id, node = query.order.job_id, body.get("From")
+        if body.get("Type") == "done":
+            del self._queries[seq]
+        elif body.get("Type") == "ack" and node and query.order.action == shovey.START:
+            self._tell(lambda engine: engine.serf.acked(job_id, str(node)))
+
+    def _learn_name(self, body: Mapping[str, Any]) -> None:
+        """Our agent's name: the member whose address and port are those that it listens on."""
+        members = body.get("Members")
+        names = [m.get("Name", "") for m in members or () if isinstance(m, dict)]
+        self._name = max((str(name) for name in names), key=len, default="")
+
+    def _event(self, body: Mapping[str, Any]) -> None:
+        kind = body.get("Event")
+        if kind == "query" and body.get("Name") == shovey.HEARTBEAT:
+            self._heartbeat(body)
+        elif kind in ("member-failed", "member-leave"):
+            words = "its Serf agent failed" if kind == "member-failed" else "its Serf agent left"
+            for member in body.get("Members") or ():
+                self._gone(str(member.get("Name", "")), words)
+
+    def _gone(self, name: str, reason: str) -> None:
+        self._tell(lambda engine: engine.serf.gone(name, reason))
+
+    def _heartbeat(self, body: Mapping[str, Any]) -> None:
+        query_id = body.get("ID")
+
+        def counts() -> None:
+            if isinstance(query_id, int):
+                self._counted.put(query_id)
+                self._wake()
+
+        self._take_beat(serf_rpc.payload_of(body.get("Payload")), counts)
