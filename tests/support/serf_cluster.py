@@ -132,7 +132,7 @@ class SerfAgent(Peer):
         assert told.code == 0, told
         found = json.loads(told.out)
         # Now and then Serf makes up replies at the end, of nobody and without content.
-        acks = sorted(filter(None, found["Acks"]))
+        acks = sorted(node for node in found["Acks"] if node)
         return Replies(acks, {node: text for node, text in found["Responses"].items() if node})
 
     def event(self, name: str, payload: str) -> None:
