@@ -7,7 +7,7 @@
 # shellcheck disable=SC2034  # used by the scripts that source this file
 GEM_PACKAGES="ruby:/usr/bin/ruby ruby-dev:/usr/lib/*/pkgconfig/ruby-3*.pc bundler:/usr/bin/bundle
 build-essential:/usr/share/doc/build-essential"
-INTEROP_PACKAGES="$GEM_PACKAGES libzmq3-dev:/usr/include/zmq.h nginx-light:/usr/sbin/nginx goiardi:/usr/bin/goiardi"
+INTEROP_PACKAGES="$GEM_PACKAGES libzmq3-dev:/usr/include/zmq.h nginx-light:/usr/sbin/nginx goiardi:/usr/bin/goiardi serf:/usr/bin/serf"
 
 gemfile() { # gemfile NAME: what a set is made from
     case $1 in chef) printf '%s' "$ROOT/Gemfile" ;; *) printf '%s' "$ROOT/tests/interop/gems/$1/Gemfile" ;; esac

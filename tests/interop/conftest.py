@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from chef_fixtures import chef_zero, goiardi, peer_logs, unique
+from shovey_fixtures import serf, shovey
 
-__all__ = ["chef_zero", "goiardi", "peer_logs", "unique"]
+__all__ = ["chef_zero", "goiardi", "peer_logs", "serf", "shovey", "unique"]

@@ -168,13 +168,18 @@ class Goiardi(_ChefServer):
     """goiardi: one organization at the root of the server, no groups.
 
     It checks signatures. With version 1.3 it wants X-Ops-Server-API-Version to be sent.
+
+    Args:
+        folder: an empty folder of its own.
+        options: more words for its command line.
     """
 
     admin = "admin"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         program = installed("/usr/bin/goiardi", "goiardi")
         self._folder = folder
+        self._options = options
         super().__init__(Peer("goiardi", folder, lambda port: self._words(program, port)))
         self.peer.start()
 
@@ -187,6 +192,7 @@ class Goiardi(_ChefServer):
             "-VVV",
             *where,
             f"--conf-root={self._folder}",
+            *self._options,
         ]
 
     def admin_key(self) -> RSAPrivateKey:

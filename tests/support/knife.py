@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Optional, Sequence
 
 from chef_servers import private_pem
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -16,19 +17,30 @@ class Knife:
 
     Args:
         folder: where its files go; made here.
-        url: address of the organization.
+        url: address of the organization, or of a server without any.
         user: who signs.
         key: with what.
-        ca: certificate of the authority that is trusted.
+        ca: certificate of the authority that is trusted; None for plain HTTP.
         retries: how often it repeats a request after an error of the server; each costs seconds.
+        extra: more lines for knife.rb.
+        variables: more for its environment.
     """
 
     def __init__(
-        self, folder: Path, url: str, user: str, key: RSAPrivateKey, ca: Path, retries: int = 0
+        self,
+        folder: Path,
+        url: str,
+        user: str,
+        key: RSAPrivateKey,
+        ca: Optional[Path] = None,
+        retries: int = 0,
+        extra: Sequence[str] = (),
+        **variables: str,
     ) -> None:
         trusted = folder / "trusted_certs"
         trusted.mkdir(parents=True)
-        (trusted / "ca.crt").write_bytes(ca.read_bytes())
+        if ca is not None:
+            (trusted / "ca.crt").write_bytes(ca.read_bytes())
         key_file = folder / f"{user}.pem"
         key_file.write_bytes(private_pem(key))
         settings = {
@@ -39,13 +51,14 @@ class Knife:
         }
         lines = [f'{name} "{value}"' for name, value in settings.items()]
         self._file = folder / "knife.rb"
-        self._file.write_text("\n".join([*lines, f"http_retry_count {retries}", ""]))
+        self._file.write_text("\n".join([*lines, f"http_retry_count {retries}", *extra, ""]))
         self._folder = folder
+        self._variables = variables
         self._gems = gem_set("main")
 
     def __call__(self, *words: str) -> Done:
         """Run a command to its end."""
-        environment = self._gems.environment(HOME=str(self._folder))
+        environment = self._gems.environment(HOME=str(self._folder), **self._variables)
         done = subprocess.run(
             [*self._gems.command("knife"), *words, "--config", str(self._file), "--no-color"],
             cwd=self._folder,

@@ -45,7 +45,7 @@ def free_port() -> int:
 
 
 class Peer:
-    """One program that serves a TCP port of 127.0.0.1.
+    """One program that serves a TCP port of its ``address``, which is 127.0.0.1 as a rule.
 
     Args:
         name: what to call it and its log.
@@ -53,6 +53,8 @@ class Peer:
         words: the command line for a port.
         environment: its variables; None passes ours on.
     """
+
+    address = "127.0.0.1"
 
     def __init__(
         self,
@@ -75,6 +77,11 @@ class Peer:
         assert self._process is not None, f"{self.name} was not started"
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return not self._ended()
+
     def start(self) -> None:
         """Start it and wait until its port answers; another port is tried when it ends."""
         for _ in range(3):
@@ -84,7 +91,7 @@ class Peer:
         raise AssertionError(f"{self.name} does not start:\n{self.log()}")
 
     def restart(self) -> None:
-        """Start it again at its port after ``stop``."""
+        """Start it again at its port after ``stop`` or ``kill``."""
         assert self._starts(), self.log()
 
     def _starts(self) -> bool:
@@ -116,7 +123,7 @@ class Peer:
 
     def _answers(self) -> bool:
         try:
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            socket.create_connection((self.address, self.port), 1).close()
         except OSError:
             return False
         return True
@@ -139,5 +146,11 @@ class Peer:
         try:
             self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def kill(self) -> None:
+        """End it at once, as a crash does."""
+        if self._process is not None:
             self._process.kill()
             self._process.wait()
