@@ -19,11 +19,11 @@ import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from push_jobs_server import data, layout
+from push_jobs_server import data, layout, serf_parts
 from push_jobs_server.api.app import build
 from push_jobs_server.api.refusals import RefusalLog
 from push_jobs_server.api.services import ServerFacts, Services
@@ -38,6 +38,7 @@ from push_jobs_server.housekeeping import Housekeeper
 from push_jobs_server.http import HttpServer
 from push_jobs_server.identity.chosen import open_identity
 from push_jobs_server.logs import set_up_logging
+from push_jobs_server.serf_parts import SerfParts
 from push_jobs_server.store import Store
 from push_jobs_server.store.writer import Writer
 from push_jobs_server.transports.zeromq import ZeroMQTransport
@@ -103,6 +104,7 @@ class Server:
             _log_event,
             self.store.sightings(),
             self.store.session_keys_made(),
+            serf_parts.known(settings, self.store),
         )
         self._transport = ZeroMQTransport(
             str(settings["zeromq.host"]),
@@ -134,6 +136,9 @@ class Server:
             _read_ca(settings),
         )
         self._identity = open_identity(settings, self.store)
+        self._serf: Optional[SerfParts] = None
+        if settings["serf.organization"] is not None:
+            self._serf = SerfParts(settings, self._engine, self._identity)
         self._refusals = RefusalLog(self._writer, settings["trusted_proxies"], time.time)
         self._housekeeper = Housekeeper(self.store, settings, self._refusals.flush)
         services = Services(
@@ -153,6 +158,8 @@ class Server:
         port = self._http.listen()
         self._writer.start(self._engine.stored)
         self._engine.start()
+        if self._serf is not None:
+            self._serf.start()
         self._http_thread.start()
         self._housekeeper.start()
         scheme = "https" if self._settings["tls.enabled"] else "http"
@@ -180,6 +187,8 @@ class Server:
         self._http.stop()
         self._housekeeper.stop()
         self._refusals.flush(force=True)
+        if self._serf is not None:
+            self._serf.stop()
         self._engine.stop()
         self._engine.join(5.0)
         if not self._writer.close(_DRAIN):

@@ -91,6 +91,22 @@ def signing_key(data_dir: Path) -> RSAPrivateKey:
         raise DataError(f"{path}: {error}") from error
 
 
+def shovey_key(path: Path) -> RSAPrivateKey:
+    """Return the key that signs commands to nodes over Serf; makes one where there is none.
+
+    It is used for nothing else, because that protocol signs with SHA-1 (shovey 4.2). Raises
+    PushJobsError that names its file.
+    """
+    if not path.exists():
+        write_new(path, new_key_pair().private)
+    try:
+        return load_private_key(read(path))
+    except FileError:
+        raise
+    except LocalError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
 def curve_keys(data_dir: Path) -> Tuple[str, str]:
     """Return the public and secret CURVE key as Z85; raises PushJobsError that names the file."""
     path = data_dir / CURVE_KEYS

@@ -48,6 +48,7 @@ class SerfChunk:
         seq: its number among those of ``stream``.
         arrival: its number among all of the run, in the order in which they came.
         begins_at: its offset in the stream; None while a piece before it is missing.
+        size: its bytes; ``data`` is empty where the stream had become too long for this table.
     """
 
     job_id: str
@@ -57,6 +58,7 @@ class SerfChunk:
     arrival: int
     is_last: bool
     begins_at: Optional[int]
+    size: int
     data: bytes
 
 

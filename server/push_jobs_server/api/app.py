@@ -21,6 +21,7 @@ from push_jobs_server.api.jobs import Jobs
 from push_jobs_server.api.nodes import Nodes
 from push_jobs_server.api.output_feed import OutputFeeds
 from push_jobs_server.api.services import Failure, Services, unavailable
+from push_jobs_server.api.shovey import Shovey
 from push_jobs_server.api.status import Status
 from push_jobs_server.api.urls import segments
 from push_jobs_server.api.whoami import WhoAmI
@@ -71,12 +72,14 @@ def build(services: Services) -> Wsgi:
         routes.append(("GET", path, jobs.output, "application/octet-stream"))
     for method, path, handler, kind in routes:
         app.route(path, method=method, callback=_endpoint(services, handler, method, kind))
-    return _with_raw_path(app)
+    return _with_raw_path(app, Shovey(services))
 
 
-def _with_raw_path(app: bottle.Bottle) -> Wsgi:
+def _with_raw_path(app: bottle.Bottle, shovey: Shovey) -> Wsgi:
     def call(environ: Dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         environ["PATH_INFO"] = segments(str(environ["REQUEST_URI"]))
+        if shovey.serves(str(environ["REQUEST_URI"])):
+            return shovey(environ, start_response)
         answer: Iterable[bytes] = app.wsgi(environ, start_response)
         return answer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from push_jobs_server.api.cancel_body import CancelBody, read_cancel
 from push_jobs_server.api.common import find_job
@@ -38,7 +38,7 @@ class Cancels:
             raise Failure(415, ["the body has to be application/json"])
         record = find_job(self._services, org, job)
         _check_members(record, body)
-        result = self._ask(record, body, caller)
+        result = None if record.status.final else self._ask(record, body, caller)
         if result is None:
             # It left the engine's memory meanwhile, which only ended jobs do.
             record = find_job(self._services, org, job)
@@ -48,28 +48,33 @@ class Cancels:
         return cancelled_document(job, result)
 
     def _ask(self, job: JobRecord, body: CancelBody, caller: Caller) -> Optional[Cancelled]:
-        if job.status.final:
-            return None
-        engine = self._services.engine
-        if not engine.accepting:
-            raise unavailable("the database does not take the cancel now; try again later")
-        request = CancelRequest(
-            job.request.org,
-            job.id,
-            caller.name,
-            caller.kind,
-            body.nodes,
-            body.grace,
-            body.reason,
-            caller.address,
+        return ask_cancel(self._services, job, body.nodes, caller, body.grace, body.reason)
+
+
+def ask_cancel(
+    services: Services,
+    job: JobRecord,
+    nodes: Optional[Tuple[str, ...]],
+    caller: Caller,
+    grace: Optional[float] = None,
+    reason: Optional[str] = None,
+) -> Optional[Cancelled]:
+    """Cancel a job on some of its nodes, or on all (None); returns once that is stored.
+
+    None comes back for a job that is not in the engine's memory: it has ended. Raises Failure.
+    """
+    if not services.engine.accepting:
+        raise unavailable("the database does not take the cancel now; try again later")
+    request = CancelRequest(
+        job.request.org, job.id, caller.name, caller.kind, nodes, grace, reason, caller.address
+    )
+    try:
+        result: Optional[Cancelled] = ask_engine(
+            services, lambda engine, answer: engine.cancels.ask(request, answer)
         )
-        try:
-            result: Optional[Cancelled] = ask_engine(
-                self._services, lambda engine, answer: engine.cancels.ask(request, answer)
-            )
-        except StoreError as error:
-            raise Failure(500, [f"the cancel could not be stored: {error}"]) from None
-        return result
+    except StoreError as error:
+        raise Failure(500, [f"the cancel could not be stored: {error}"]) from None
+    return result
 
 
 def _check_members(job: JobRecord, body: CancelBody) -> None:

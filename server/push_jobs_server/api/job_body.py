@@ -65,7 +65,7 @@ def read_job(raw: bytes, max_file: int) -> JobBody:
     _check_file(body.get("file"), max_file)
     env = body.get("env") or {}
     _check_unicode([body.get("file") or "", *env, *env.values()])
-    _check_texts([command, *nodes, body.get("user") or "", body.get("dir") or ""])
+    check_texts([command, *nodes, body.get("user") or "", body.get("dir") or ""])
     return _made(body, command, nodes)
 
 
@@ -155,7 +155,7 @@ def _check_unicode(texts: List[str]) -> None:
         raise Failure(400, "invalid text (a lone surrogate)") from None
 
 
-def _check_texts(texts: List[str]) -> None:
+def check_texts(texts: List[str]) -> None:
     """Refuse what no database and no command line can hold."""
     _check_unicode(texts)
     for text in texts:

@@ -165,7 +165,7 @@ def _entry(
 ) -> AuditEntry:
     method = str(environ["REQUEST_METHOD"])
     path = str(environ["PATH_INFO"])
-    below = path.partition("/pushy")[2]
+    below = path if path.startswith("/shovey/") else path.partition("/pushy")[2]
     caller = _caller(environ)
     details = {
         "status": failure.status,
@@ -188,10 +188,11 @@ def _entry(
 
 
 def _action(method: str, path: str) -> str:
-    """What was asked for at an address below ``/pushy``."""
-    if method == "POST" and path == "/jobs":
+    """What was asked for at an address below ``/pushy``, or at one of the Shovey routes."""
+    if method == "POST" and path in ("/jobs", "/shovey/jobs"):
         return "job.start"
     cancel = method == "POST" and path.startswith("/v1/jobs/") and path.endswith("/cancel")
+    cancel = cancel or (method == "PUT" and path == "/shovey/jobs/cancel")
     return "job.cancel" if cancel else "request"
 
 

@@ -13,6 +13,8 @@ from push_jobs_server.identity.base import IdentityUnavailable
 from push_jobs_wire.errors import PushJobsError
 
 READ, WRITE = "read", "write"
+ANSWER_ONLY = ("GET", "HEAD")
+"""Methods that change nothing."""
 _GROUPS = {READ: "pushy_job_readers", WRITE: "pushy_job_writers"}
 _ADMINS = "admins"
 
@@ -40,6 +42,15 @@ def ruling(org: str, caller: Caller, action: str) -> Ruling:
         None: f"there is no {_ADMINS}",
     }
     return Ruling(bool(admin), f"no group {group} exists, and {words[admin]}")
+
+
+def may_see(org: str, caller: Caller) -> bool:
+    """Whether somebody may look at jobs and nodes over the Shovey routes (shovey 2.2).
+
+    They are for operators: who may start jobs, and the group of readers where there is one. A node
+    that reads there would see what is done on others.
+    """
+    return _member(org, _GROUPS[READ], caller) or ruling(org, caller, WRITE).allowed
 
 
 def settings_ruling(services: Services, org: str, caller: Caller, node: str) -> Ruling:

@@ -8,7 +8,7 @@ Sources: shovey 2.5 to 2.8, 3.4, 3.6; architecture 3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from push_jobs_server.engine.events import output_event
@@ -312,9 +312,10 @@ class SerfNodes:
 
     def chunks(self, new: Sequence[SerfChunk], answer: Answer) -> None:
         """Store pieces of one run; those that have their place are shown as output of the job."""
-        batch = self._engine.batch(new[0].job_id)
+        batch, most = self._engine.batch(new[0].job_id), self._engine.rules.max_output
         for chunk in new:
-            batch.changes.append(chunk)
+            too_much = chunk.begins_at is not None and chunk.begins_at >= most
+            batch.changes.append(replace(chunk, data=b"") if too_much else chunk)
             if chunk.begins_at is not None and chunk.data:
                 self._show(chunk)
         batch.after.append(lambda: answer(True))

@@ -20,7 +20,7 @@ _OF_STREAM = (*_OF_RUN, serf_chunks.c.stream == bindparam("stream"))
 _EXISTS = select(serf_chunks.c.seq).where(*_OF_STREAM, serf_chunks.c.seq == bindparam("seq"))
 _ARRIVALS = select(func.count(), func.max(serf_chunks.c.arrival)).where(*_OF_RUN)
 _PLACED = (
-    select(serf_chunks.c.seq, serf_chunks.c.begins_at, func.length(serf_chunks.c.data))
+    select(serf_chunks.c.seq, serf_chunks.c.begins_at, serf_chunks.c.size)
     .where(*_OF_STREAM, serf_chunks.c.begins_at.is_not(None))
     .order_by(serf_chunks.c.seq.desc())
     .limit(1)

@@ -190,6 +190,7 @@ serf_chunks = _beside_node(
     Column("arrival", BigInteger, nullable=False),
     Column("is_last", Boolean, nullable=False),
     Column("begins_at", BigInteger),
+    Column("size", BigInteger, nullable=False),
     Column("data", LargeBinary, nullable=False),
 )
 

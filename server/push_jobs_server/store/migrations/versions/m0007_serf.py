@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("arrival", sa.BigInteger, nullable=False),
         sa.Column("is_last", sa.Boolean, nullable=False),
         sa.Column("begins_at", sa.BigInteger),
+        sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("data", sa.LargeBinary, nullable=False),
     )
     op.create_table(

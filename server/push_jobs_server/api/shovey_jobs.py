@@ -1,0 +1,130 @@
+"""Starting, listing, showing and cancelling jobs the Shovey way (shovey 2.3, 2.4, 2.6)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, Dict, List
+
+from push_jobs_server.api.cancels import ask_cancel
+from push_jobs_server.api.services import Caller, Failure, Services, ask_engine, unavailable
+from push_jobs_server.api.shovey_body import StartBody, read_cancel, read_start
+from push_jobs_server.api.shovey_documents import job_document
+from push_jobs_server.api.urls import base_url
+from push_jobs_server.engine.core import Engine
+from push_jobs_server.records import JobRecord, JobRequest, OtherRequest
+from push_jobs_server.serf_records import Decision
+from push_jobs_server.store import StoreError
+from push_jobs_server.store.serf_reads import SerfReads
+from push_jobs_wire.shovey import job_id_of, job_uuid
+from push_jobs_wire.states import JobStatus
+
+if TYPE_CHECKING:
+    from push_jobs_server.api.shovey import Asked
+
+
+class ShoveyJobs:
+    """``shovey/jobs``, ``shovey/jobs/ID`` and ``shovey/jobs/cancel``.
+
+    Args:
+        org: the organization whose jobs these are.
+    """
+
+    def __init__(self, services: Services, org: str) -> None:
+        self._services = services
+        self._org = org
+        self._reads = SerfReads(services.store)
+
+    def list(self) -> List[str]:
+        """The ids of all jobs, oldest first."""
+        return [job_uuid(job.id) for job in self._services.store.jobs(self._org)]
+
+    def show(self, run_id: str) -> Dict[str, Any]:
+        """A job with its nodes."""
+        job = self.find(run_id)
+        return job_document(job, self._reads.runs(job.id))
+
+    def find(self, run_id: str) -> JobRecord:
+        """The job of a UUID. Raises Failure 404."""
+        return find_job(self._services, self._org, run_id)
+
+    def start(self, asked: "Asked") -> Dict[str, str]:
+        """Store a job and start it; answers once it is clear that it runs."""
+        body = read_start(asked.body)
+        request = self._request(body, asked.caller)
+        first = self._services.store.job_for_request(self._org, str(request.request_key))
+        if first is None:
+            first = self._submit(request)
+        run_id = job_uuid(first)
+        base = base_url(asked.environ, self._services.settings["trusted_proxies"])
+        return {"id": run_id, "uri": f"{base}/shovey/jobs/{run_id}"}
+
+    def cancel(self, asked: "Asked") -> Dict[str, Any]:
+        """Cancel a job on some nodes or all; answers as soon as that is stored."""
+        run_id, nodes = read_cancel(asked.body)
+        job = self.find(run_id)
+        members = () if job.status is JobStatus.QUORUM_FAILED else job.request.nodes
+        for name in nodes or job.request.nodes[:1]:
+            if name not in members:
+                raise Failure(404, f"run {run_id} for node {name} not found")
+        ask_cancel(self._services, job, tuple(nodes) or None, asked.caller)
+        return self.show(run_id)
+
+    def _request(self, body: StartBody, caller: Caller) -> JobRequest:
+        return JobRequest(
+            self._org,
+            body.command,
+            body.nodes,
+            body.quorum,
+            body.run_timeout,
+            caller.name,
+            caller.kind,
+            capture=True,
+            request_key=caller.request_key,
+            address=caller.address,
+        )
+
+    def _submit(self, request: JobRequest) -> str:
+        if not self._services.engine.accepting:
+            raise unavailable("the database does not take new jobs now; try again later")
+        problem = ask_engine(self._services, lambda engine, answer: answer(_why(engine, request)))
+        if problem is not None:
+            raise unavailable(str(problem))
+        decision = self._decide(request)
+        if decision.status is JobStatus.QUORUM_FAILED:
+            run_id = job_uuid(decision.job_id)
+            words = f"Not enough nodes were up to execute job {run_id}"
+            raise Failure(400, f"{words} - got {decision.up}, needed at least {request.quorum}")
+        return decision.job_id
+
+    def _decide(self, request: JobRequest) -> Decision:
+        job_id = uuid.uuid4().hex
+        try:
+            decided = ask_engine(
+                self._services,
+                lambda engine, answer: engine.serf.start_job(job_id, request, answer),
+            )
+        except OtherRequest:
+            raise Failure(409, "this signed request has started another job before") from None
+        except StoreError as error:
+            raise unavailable(f"the job could not be stored: {error}") from None
+        if isinstance(decided, Decision):
+            return decided
+        return Decision(str(decided), JobStatus.RUNNING, 0)
+
+
+def find_job(services: Services, org: str, run_id: str) -> JobRecord:
+    """The job of a UUID, in this organization. Raises Failure 404."""
+    job_id = job_id_of(run_id)
+    job = None if job_id is None else services.store.job(org, job_id)
+    if job is None:
+        raise Failure(404, f"shovey job {run_id} not found")
+    return job
+
+
+def _why(engine: Engine, request: JobRequest) -> Any:
+    """Why the Serf agent keeps a job from its nodes, or None."""
+    for node in request.nodes:
+        key = (request.org, node)
+        if engine.serf.up(key) and engine.roster.get(key) is None and engine.serf.problem:
+            return engine.serf.problem
+    return None

@@ -1,0 +1,225 @@
+"""Output in numbered pieces, taken and shown the Shovey way (shovey 2.7)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
+from urllib.parse import parse_qs
+
+from push_jobs_server.api.services import Failure, Services
+from push_jobs_server.api.shovey_body import ChunkBody, read_chunk
+from push_jobs_server.api.shovey_documents import run_word
+from push_jobs_server.api.shovey_runs import ask_stored, check_reporter, find_run
+from push_jobs_server.records import Busy, JobRecord
+from push_jobs_server.serf_records import SerfChunk
+from push_jobs_server.store.serf_reads import Channel, SerfReads
+from push_jobs_wire.shovey_words import NO_OUTPUT
+from push_jobs_wire.states import NodeStatus
+
+if TYPE_CHECKING:
+    from push_jobs_server.api.shovey import Asked
+
+TYPES = ("stdout", "stderr", "both")
+LAST_WORDS = 30.0
+"""Seconds after the end of a run in which its last piece may come (5.6: some never do)."""
+LONGEST_WAIT = 60.0
+_MOST_HELD = 1000
+"""Pieces of a stream that may come before one that is missing."""
+_LOCKS = 64
+
+
+class ShoveyOutput:
+    """``shovey/stream/ID/NODE``.
+
+    Pieces of one run are taken one after the other, so that each finds its place in the output;
+    pieces of other runs do not wait for that.
+
+    Args:
+        org: the organization whose jobs these are.
+    """
+
+    def __init__(self, services: Services, org: str) -> None:
+        self._services = services
+        self._org = org
+        self._reads = SerfReads(services.store)
+        self._locks = [threading.Lock() for _ in range(_LOCKS)]
+
+    # Pieces that come
+
+    def take(self, asked: "Asked", run_id: str, node: str) -> Dict[str, str]:
+        """Store a piece of output; the same number again is refused with 409."""
+        check_reporter(self._org, asked.caller, node)
+        job = find_run(self._services, self._org, run_id, node)
+        body = read_chunk(asked.body)
+        if node not in self._reads.runs(job.id):
+            raise Failure(404, f"run {run_id} for node {node} not found")
+        with self._locks[hash((job.id, node)) % _LOCKS]:
+            channel = self._reads.channel(job.id, node, body.stream, body.seq)
+            if channel.known:
+                text = f"sequence {body.seq} for {run_id} - {node} already exists"
+                raise Failure(409, text)
+            chunks = self._placed(job.id, node, body, channel)
+            ask_stored(self._services, lambda engine, answer: engine.serf.chunks(chunks, answer))
+        return {"response": "ok"}
+
+    def _placed(self, job_id: str, node: str, body: ChunkBody, channel: Channel) -> List[SerfChunk]:
+        """The new piece, and those behind it that waited for it."""
+        number = channel.arrivals
+        new = SerfChunk(
+            job_id,
+            node,
+            body.stream,
+            body.seq,
+            number,
+            body.is_last,
+            None,
+            len(body.data),
+            body.data,
+        )
+        held = self._reads.held(job_id, node, body.stream, channel.next_seq - 1)
+        if body.seq != channel.next_seq:
+            self._check_room(held)
+            return [new]
+        placed: List[SerfChunk] = []
+        end = channel.end
+        for chunk in [new, *held]:
+            if chunk.seq != channel.next_seq + len(placed):
+                break
+            placed.append(replace(chunk, begins_at=end))
+            end += chunk.size
+        return placed
+
+    def _check_room(self, held: List[SerfChunk]) -> None:
+        """Pieces behind a missing one can't be joined and cut like the others."""
+        most = int(self._services.settings["max_output"])
+        if len(held) >= _MOST_HELD or sum(chunk.size for chunk in held) >= most:
+            raise Failure(413, "too many pieces came before one that is missing")
+
+    # Readers
+
+    def show(self, environ: Dict[str, Any], run_id: str, node: str) -> Dict[str, Any]:
+        """The pieces from ``?sequence=`` on; with ``?wait=SECONDS`` only once there are any."""
+        query = parse_qs(str(environ.get("QUERY_STRING", "")), keep_blank_values=True)
+        seq = _integer(query.get("sequence", ["0"])[0])
+        kind = query.get("output_type", ["stdout"])[0]
+        if kind not in TYPES:
+            raise Failure(400, "output type must be 'stdout', 'stderr', or 'both'")
+        wait = _seconds(query.get("wait", ["0"])[0])
+        job = find_run(self._services, self._org, run_id, node)
+        found, is_last = self._look(job, node, kind, seq)
+        if wait and not found and not is_last:
+            found, is_last = self._wait(job, node, kind, seq, wait)
+        return _document(run_id, node, kind, found, is_last)
+
+    def _wait(
+        self, job: JobRecord, node: str, kind: str, seq: int, wait: float
+    ) -> Tuple[Sequence[SerfChunk], bool]:
+        """Look again whenever the job has more output; at once when too many wait already."""
+        until = time.monotonic() + wait
+        try:
+            reader = self._services.feeds.open_output(self._org, job.id)
+        except Busy:
+            reader = None
+        try:
+            found, is_last = self._look(self._again(job), node, kind, seq)
+            while reader is not None and not found and not is_last:
+                left = until - time.monotonic()
+                if left <= 0 or reader.take(min(left, 1.0)) is None:
+                    break
+                found, is_last = self._look(self._again(job), node, kind, seq)
+            return found, is_last
+        finally:
+            if reader is not None:
+                reader.close()
+
+    def _again(self, job: JobRecord) -> JobRecord:
+        return self._services.store.job(self._org, job.id) or job
+
+    def _look(
+        self, job: JobRecord, node: str, kind: str, seq: int
+    ) -> Tuple[Sequence[SerfChunk], bool]:
+        """The pieces that can be shown now, and whether they are the last."""
+        run = self._reads.runs(job.id).get(node)
+        if run is None:
+            return self._of_pushy(job, node, kind, seq)
+        ended = job.nodes[node].status.final
+        if kind == "both":
+            found = self._reads.arrivals(job.id, node, seq)
+            last = self._both_ended(job.id, node)
+        else:
+            found = self._reads.chunks(job.id, node, kind, seq)
+            found = found if ended else _without_gaps(found, seq)
+            last = bool(found) and found[-1].is_last
+        return found, last or self._no_more(job, node, run_word(job.nodes[node], run))
+
+    def _both_ended(self, job_id: str, node: str) -> bool:
+        chunks = self._reads.arrivals(job_id, node, 0)
+        return len({chunk.stream for chunk in chunks if chunk.is_last}) == 2
+
+    def _no_more(self, job: JobRecord, node: str, word: str) -> bool:
+        """No last piece will come, or has not come for so long that it never will."""
+        part = job.nodes[node]
+        if word in NO_OUTPUT:
+            return True
+        if not part.status.final:
+            return False
+        if part.status is NodeStatus.ABORTED and part.outcome.started_at is None:
+            return True
+        ended = part.outcome.ended_at or job.updated_at
+        return self._services.clock() >= ended + LAST_WORDS
+
+    def _of_pushy(
+        self, job: JobRecord, node: str, kind: str, seq: int
+    ) -> Tuple[Sequence[SerfChunk], bool]:
+        """A node that does not come over Serf: its output is one piece, once it has ended."""
+        if not job.nodes[node].status.final or seq > 0:
+            return [], job.nodes[node].status.final
+        streams = ("stdout", "stderr") if kind == "both" else (kind,)
+        limit = int(self._services.settings["max_output"])
+        texts = [
+            self._services.store.output(self._org, job.id, node, stream, limit) or b""
+            for stream in streams
+        ]
+        return [_whole(job.id, node, kind, b"".join(texts))], True
+
+
+def _whole(job_id: str, node: str, kind: str, data: bytes) -> SerfChunk:
+    return SerfChunk(job_id, node, kind, 0, 0, True, 0, len(data), data)
+
+
+def _without_gaps(chunks: List[SerfChunk], seq: int) -> List[SerfChunk]:
+    return [chunk for place, chunk in enumerate(chunks) if chunk.seq == seq + place]
+
+
+def _document(
+    run_id: str, node: str, kind: str, found: Sequence[SerfChunk], is_last: bool
+) -> Dict[str, Any]:
+    document: Dict[str, Any] = {
+        "is_last": is_last,
+        "node_name": node,
+        "output": b"".join(chunk.data for chunk in found).decode("utf-8", "replace"),
+        "output_type": kind,
+        "run_id": run_id,
+    }
+    if found:
+        document["last_seq"] = found[-1].arrival if kind == "both" else found[-1].seq
+    return document
+
+
+def _integer(text: str) -> int:
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    if not digits.isdecimal() or not digits.isascii() or len(digits) > 18:
+        raise Failure(400, f'strconv.Atoi: parsing "{text[:60]}": invalid syntax')
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        wait = float(text)
+    except ValueError:
+        wait = -1.0
+    if not 0 <= wait <= LONGEST_WAIT:
+        raise Failure(400, f"wait is {text[:60]!r}, expected 0 to {LONGEST_WAIT:.0f} seconds")
+    return wait
