@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from push_jobs_server import serf_parts
 from push_jobs_server.api.refusals import RefusalLog
 from push_jobs_server.api.services import ServerFacts, Services
 from push_jobs_server.engine.access import Access
@@ -133,6 +134,7 @@ class Desk:
             time.time(),
             lambda *_: None,
             self.store.sightings(),
+            serf=serf_parts.known(values, self.store),
         )
         self.writer = Writer(self.store, capacity=100)
         self.feeds = Feeds(FeedRules(), 4)

@@ -16,7 +16,7 @@ from push_jobs_server.serf_records import Decision
 from push_jobs_server.store import StoreError
 from push_jobs_server.store.serf_reads import SerfReads
 from push_jobs_wire.shovey import job_id_of, job_uuid
-from push_jobs_wire.states import JobStatus
+from push_jobs_wire.states import JobStatus, NodeStatus
 
 if TYPE_CHECKING:
     from push_jobs_server.api.shovey import Asked
@@ -52,9 +52,11 @@ class ShoveyJobs:
         body = read_start(asked.body)
         request = self._request(body, asked.caller)
         first = self._services.store.job_for_request(self._org, str(request.request_key))
-        if first is None:
-            first = self._submit(request)
-        run_id = job_uuid(first)
+        decision = self._submit(request) if first is None else self._decided(first)
+        run_id = job_uuid(decision.job_id)
+        if decision.status is JobStatus.QUORUM_FAILED:
+            words = f"Not enough nodes were up to execute job {run_id}"
+            raise Failure(400, f"{words} - got {decision.up}, needed at least {request.quorum}")
         base = base_url(asked.environ, self._services.settings["trusted_proxies"])
         return {"id": run_id, "uri": f"{base}/shovey/jobs/{run_id}"}
 
@@ -83,20 +85,18 @@ class ShoveyJobs:
             address=caller.address,
         )
 
-    def _submit(self, request: JobRequest) -> str:
+    def _decided(self, job_id: str) -> Decision:
+        """What became of a job that this very request started before."""
+        job = self.find(job_uuid(job_id))
+        up = sum(node.status is NodeStatus.WAS_READY for node in job.nodes.values())
+        return Decision(job_id, job.status, up)
+
+    def _submit(self, request: JobRequest) -> Decision:
         if not self._services.engine.accepting:
             raise unavailable("the database does not take new jobs now; try again later")
         problem = ask_engine(self._services, lambda engine, answer: answer(_why(engine, request)))
         if problem is not None:
             raise unavailable(str(problem))
-        decision = self._decide(request)
-        if decision.status is JobStatus.QUORUM_FAILED:
-            run_id = job_uuid(decision.job_id)
-            words = f"Not enough nodes were up to execute job {run_id}"
-            raise Failure(400, f"{words} - got {decision.up}, needed at least {request.quorum}")
-        return decision.job_id
-
-    def _decide(self, request: JobRequest) -> Decision:
         job_id = uuid.uuid4().hex
         try:
             decided = ask_engine(
@@ -107,9 +107,7 @@ class ShoveyJobs:
             raise Failure(409, "this signed request has started another job before") from None
         except StoreError as error:
             raise unavailable(f"the job could not be stored: {error}") from None
-        if isinstance(decided, Decision):
-            return decided
-        return Decision(str(decided), JobStatus.RUNNING, 0)
+        return decided if isinstance(decided, Decision) else self._decided(str(decided))
 
 
 def find_job(services: Services, org: str, run_id: str) -> JobRecord:

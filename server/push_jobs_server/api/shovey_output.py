@@ -126,9 +126,10 @@ class ShoveyOutput:
             found, is_last = self._look(self._again(job), node, kind, seq)
             while reader is not None and not found and not is_last:
                 left = until - time.monotonic()
-                if left <= 0 or reader.take(min(left, 1.0)) is None:
-                    break
+                over = left <= 0 or reader.take(min(left, 1.0)) is None
                 found, is_last = self._look(self._again(job), node, kind, seq)
+                if over:
+                    break
             return found, is_last
         finally:
             if reader is not None:

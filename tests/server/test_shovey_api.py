@@ -1,0 +1,461 @@
+"""The Shovey API beyond the recorded exchanges: what ours promises, and bad input."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from typing import Any, Dict, Iterator, List
+
+import pytest
+from api_desk import key_of
+from shovey_desk import JOBS, NODE, OTHER, ShoveyDesk, open_shovey_desk
+
+from push_jobs_server.api.services import Failure
+from push_jobs_server.api.shovey import cleaned
+from push_jobs_server.api.shovey_body import read_quorum
+from push_jobs_server.audit import REFUSED
+
+
+@pytest.fixture
+def desk(store_url: str) -> Iterator[ShoveyDesk]:
+    with open_shovey_desk(store_url, max_output=4096) as made:
+        made.beat(NODE)
+        made.beat(OTHER)
+        yield made
+
+
+# Starting
+
+
+def test_the_life_of_a_job(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE, OTHER, command="backup", run_timeout=7)
+    (order,) = desk.orders.taken
+    assert (order.action, order.command, order.timeout) == ("start", "backup", 7)
+    assert order.nodes == (NODE, OTHER) and not order.extended
+    assert desk.get(f"{JOBS}/{job}")["nodes"] == {"created": [NODE, OTHER]}
+    desk.report(job, "running")
+    assert desk.get(f"{JOBS}/{job}")["nodes"] == {"running": [NODE], "created": [OTHER]}
+    desk.report(job, "failed", exit_status=3, error="exit status 3")
+    desk.report(job, "nacked", OTHER, error="command backup not in whitelist")
+    shown = desk.get(f"{JOBS}/{job}")
+    assert shown["status"] == "complete"
+    assert shown["nodes"] == {"failed": [NODE], "nacked": [OTHER]}
+    part = desk.run(job)
+    assert (part["exit_status"], part["error"]) == (3, "exit status 3")
+    assert part["end_time"] > shown["created_at"] and part["ack_time"].startswith("0001-")
+
+
+def test_the_pushy_routes_show_the_same_job(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    desk.report(job, "running")
+    desk.chunk(job, 0, "hello\n")
+    desk.chunk(job, 1, "world\n", is_last=True)
+    desk.report(job, "succeeded", exit_status=0)
+    path = f"/organizations/acme/pushy/jobs/{job.replace('-', '')}"
+    assert desk.get(path)["nodes"] == {"succeeded": [NODE]}
+    octets = {"Accept": "application/octet-stream"}
+    reply = desk.call("GET", f"{path}/output/{NODE}/stdout", headers=octets)
+    assert reply.body == b"hello\nworld\n"
+
+
+def test_a_job_of_the_pushy_route_runs_on_nodes_over_serf(desk: ShoveyDesk) -> None:
+    assert desk.desk.post({"command": "ls", "nodes": [NODE]}).status == 201
+    assert [order.nodes for order in desk.orders.taken] == [(NODE,)]
+    states = desk.get("/organizations/acme/pushy/node_states")
+    assert states == [{"node_name": n, "availability": "available"} for n in (NODE, OTHER)]
+
+
+@pytest.mark.parametrize(
+    "quorum, nodes, needed",
+    [
+        ("75%", 3, 3),
+        ("7%", 100, 7),
+        ("33.3%", 3, 1),
+        ("5.%", 20, 1),
+        ("0%", 3, 0),
+        ("1.9", 2, 1),
+        ("1e0", 2, 1),
+        (2, 3, 2),
+        (0.5, 3, 0),
+        (None, 3, 3),
+        (True, 3, 3),
+        ([], 3, 3),
+        ("150%", 2, 3),
+    ],
+)
+def test_quorums(quorum: Any, nodes: int, needed: int) -> None:
+    assert read_quorum(quorum, nodes) == needed
+
+
+@pytest.mark.parametrize(
+    "quorum",
+    ["abc", "", "%", " 1", "0x1", "NaN", "inf", "-inf", "-1", -1, 4, "4", "1e300", "9" * 400],
+)
+def test_quorums_that_are_refused(quorum: Any) -> None:
+    with pytest.raises(Failure) as refused:
+        read_quorum(quorum, 3)
+    assert refused.value.status == 400
+
+
+def test_a_missed_quorum_says_how_many_and_runs_nothing(desk: ShoveyDesk) -> None:
+    body = {"command": "ls", "nodes": [NODE, "away"], "quorum": "100%"}
+    reply = desk.call("POST", JOBS, body)
+    assert reply.status == 400
+    (words,) = reply.error
+    (job,) = desk.get(JOBS)
+    assert words == (f"Not enough nodes were up to execute job {job} - got 1, needed at least 2")
+    assert desk.orders.taken == []
+    shown = desk.get(f"{JOBS}/{job}")
+    assert (shown["status"], shown["nodes"]) == ("quorum_failed", {})
+    again = desk.call("POST", JOBS, body)
+    assert (again.status, again.error) == (400, [words])
+
+
+def test_a_quorum_of_zero_sends_nothing_to_nobody(desk: ShoveyDesk) -> None:
+    job = desk.start("away", quorum="0")
+    assert desk.orders.taken == []
+    shown = desk.get(f"{JOBS}/{job}")
+    assert (shown["status"], shown["nodes"]) == ("complete", {"down": ["away"]})
+
+
+def test_nodes_that_came_twice_run_once(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE, NODE, OTHER)
+    assert [order.nodes for order in desk.orders.taken] == [(NODE, OTHER)]
+    assert desk.get(f"{JOBS}/{job}")["nodes"] == {"created": [NODE, OTHER]}
+
+
+def test_an_agent_that_is_away_fails_a_start_at_once(desk: ShoveyDesk) -> None:
+    reason = "the Serf agent of this server (127.0.0.1:7373) is away: Connection refused"
+    desk.tell(lambda engine: setattr(engine.serf, "problem", reason))
+    reply = desk.call("POST", JOBS, {"command": "ls", "nodes": [NODE]})
+    assert (reply.status, reply.error) == (503, [reason])
+    assert desk.get(JOBS) == [] and desk.orders.taken == []
+
+
+def test_what_the_agent_refuses_ends_the_parts(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE, OTHER)
+    (order,) = desk.orders.taken
+    reason = "query exceeds limit of 1024 bytes"
+    desk.tell(lambda engine: engine.serf.refused(order, (NODE,), reason))
+    assert desk.get(f"{JOBS}/{job}")["nodes"] == {"killed": [NODE], "created": [OTHER]}
+    assert desk.run(job)["error"] == reason
+
+
+def test_a_repeated_signed_start_is_one_job(desk: ShoveyDesk) -> None:
+    body = {"command": "ls", "nodes": [NODE]}
+    first, second = (desk.call("POST", JOBS, body).json for _ in range(2))
+    assert first == second and len(desk.orders.taken) == 1
+
+
+def test_bodies_may_be_packed(desk: ShoveyDesk) -> None:
+    packed = gzip.compress(json.dumps({"command": "ls", "nodes": [NODE]}).encode())
+    headers = {"Content-Encoding": "gzip"}
+    assert desk.call("POST", JOBS, packed, headers=headers).status == 200
+    assert desk.call("POST", JOBS, b"no gzip", headers=headers).status == 400
+    bomb = gzip.compress(b" " * 2_000_000)
+    assert desk.call("POST", JOBS, bomb, headers=headers).status == 413
+
+
+# Who may do what
+
+
+def test_readers_read_and_writers_write(desk: ShoveyDesk) -> None:
+    identity = desk.desk.identity
+    assert desk.call("GET", JOBS, user="bob").status == 403
+    identity.create_group("acme", "pushy_job_readers")
+    identity.add_to_group("acme", "pushy_job_readers", "user", "bob")
+    assert desk.call("GET", JOBS, user="bob").status == 200
+    assert desk.call("GET", "/status/all/nodes", user="bob").status == 200
+    body = {"command": "ls", "nodes": [NODE]}
+    assert desk.call("POST", JOBS, body, user="bob").status == 403
+    identity.create_group("acme", "pushy_job_writers")
+    identity.add_to_group("acme", "pushy_job_writers", "user", "bob")
+    assert desk.call("POST", JOBS, body, user="bob").status == 200
+    assert desk.call("POST", JOBS, body, user="alice").status == 403
+
+
+def test_only_the_node_itself_and_operators_report(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    path = f"{JOBS}/{job}/{NODE}"
+    stream = f"/shovey/stream/{job}/{NODE}"
+    piece = {"seq": 0, "output": "x", "output_type": "stdout", "is_last": True}
+    for user in (OTHER, "bob"):
+        assert desk.call("PUT", path, {"status": "succeeded"}, user).status == 403
+        assert desk.call("PUT", stream, piece, user).status == 403
+    assert desk.run(job)["status"] == "created"
+    assert desk.call("PUT", stream, piece, NODE).status == 200
+    assert desk.call("PUT", path, {"status": "succeeded"}, "alice").status == 200
+    assert desk.run(job)["status"] == "succeeded"
+
+
+def test_refused_requests_are_in_the_audit_trail(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    desk.call("PUT", JOBS + "/cancel", {"run_id": job}, NODE)
+    desk.call("PUT", f"{JOBS}/{job}/{NODE}", {"status": "failed"}, OTHER)
+    desk.desk.wait_for_writer()
+    rows = [row for row in desk.audit() if row.result == REFUSED]
+    assert [(row.action, row.actor) for row in rows] == [("job.cancel", NODE), ("request", OTHER)]
+
+
+def test_jobs_of_another_organization_are_not_there(desk: ShoveyDesk) -> None:
+    path = "/organizations/other/pushy/jobs"
+    body = json.dumps({"command": "ls", "nodes": ["a"]}).encode()
+    made = desk.desk.call("POST", path, body=body)
+    job_id = str(made.json["uri"]).rsplit("/", 1)[1]
+    run_id = "-".join((job_id[:8], job_id[8:12], job_id[12:16], job_id[16:20], job_id[20:]))
+    assert desk.call("GET", f"{JOBS}/{run_id}").status == 404
+    assert desk.get(JOBS) == []
+
+
+# Reports
+
+
+def test_a_result_is_final_and_a_later_one_stays_beside_it(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    desk.report(job, "succeeded", exit_status=0)
+    assert desk.report(job, "failed", exit_status=9, error="late").status == 200
+    assert desk.report(job, "running").status == 200
+    part = desk.run(job)
+    assert (part["status"], part["exit_status"], part["error"]) == ("succeeded", 0, "")
+
+
+@pytest.mark.parametrize(
+    "word, status",
+    [
+        ("invalid", "failed"),
+        ("nacked", "nacked"),
+        ("shutdown", "nacked"),
+        ("killed", "crashed"),
+        ("bad_fh", "failed"),
+    ],
+)
+def test_every_word_for_an_end_ends_the_job(desk: ShoveyDesk, word: str, status: str) -> None:
+    job = desk.start(NODE)
+    desk.report(job, word, error="because")
+    part = desk.run(job)
+    assert (part["status"], part["error"]) == (word, "because")
+    assert desk.get(f"{JOBS}/{job}")["status"] == "complete"
+    ours = desk.get(f"/organizations/acme/pushy/v1/jobs/{job.replace('-', '')}")
+    assert [node["status"] for node in ours["nodes"]] == [status]
+    assert desk.stream(job)["is_last"] is (word != "bad_fh")
+
+
+def test_words_that_mean_nothing_change_nothing(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    desk.report(job, "running")
+    assert desk.report(job, "weird").status == 200
+    assert desk.run(job)["status"] == "running"
+
+
+def test_a_report_about_a_node_that_was_down_is_not_there(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE, "web01", quorum=1)
+    assert desk.report(job, "succeeded", "web01").status == 404
+    assert desk.run(job, "web01")["status"] == "down"
+
+
+def test_acknowledgement_and_report_in_any_order(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    desk.report(job, "invalid", error="x")
+    desk.tell(lambda engine: engine.serf.acked(job.replace("-", ""), NODE))
+    part = desk.run(job)
+    assert part["status"] == "invalid" and not part["ack_time"].startswith("0001-")
+
+
+# Cancel
+
+
+def test_a_cancel_counts_at_once_and_is_sent(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE, OTHER)
+    desk.report(job, "running")
+    reply = desk.call("PUT", JOBS + "/cancel", {"run_id": job, "nodes": [NODE]})
+    assert reply.json["nodes"] == {"cancelled": [NODE], "created": [OTHER]}
+    assert reply.json["status"] == "running"
+    assert [(each.action, each.nodes) for each in desk.orders.taken[1:]] == [("cancel", (NODE,))]
+    assert desk.report(job, "failed", exit_status=255, error="signal: interrupt").status == 200
+    assert desk.run(job)["status"] == "cancelled"
+    desk.call("PUT", JOBS + "/cancel", {"run_id": job})
+    assert desk.get(f"{JOBS}/{job}")["status"] == "cancelled"
+    again = desk.call("PUT", JOBS + "/cancel", {"run_id": job})
+    assert (again.status, again.json["status"]) == (200, "cancelled")
+
+
+def test_a_complete_job_stays_complete(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    desk.report(job, "succeeded")
+    reply = desk.call("PUT", JOBS + "/cancel", {"run_id": job})
+    assert (reply.status, reply.json["status"]) == (200, "complete")
+
+
+# Output
+
+
+def test_pieces_in_any_order_find_their_place(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    for seq, text in ((2, "c"), (1, "b")):
+        assert desk.chunk(job, seq, text).status == 200
+    assert desk.stream(job)["output"] == "" and desk.run(job)["output"] == ""
+    desk.chunk(job, 0, "a")
+    shown = desk.stream(job)
+    assert (shown["output"], shown["last_seq"], shown["is_last"]) == ("abc", 2, False)
+    assert desk.run(job)["output"] == "abc"
+    again = desk.chunk(job, 1, "other")
+    assert again.status == 409
+    assert again.error == [f"sequence 1 for {job} - {NODE} already exists"]
+    assert desk.stream(job, "?sequence=1")["output"] == "bc"
+
+
+def test_a_gap_stops_a_reader_until_the_end(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    desk.chunk(job, 0, "a")
+    desk.chunk(job, 2, "c", is_last=True)
+    shown = desk.stream(job)
+    assert (shown["output"], shown["last_seq"], shown["is_last"]) == ("a", 0, False)
+    desk.report(job, "succeeded")
+    shown = desk.stream(job)
+    assert (shown["output"], shown["last_seq"], shown["is_last"]) == ("ac", 2, True)
+    assert desk.run(job)["output"] == "ac"
+
+
+def test_both_streams_in_the_order_of_arrival(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    desk.chunk(job, 0, "o1 ")
+    desk.chunk(job, 0, "e1 ", "stderr", is_last=True)
+    desk.chunk(job, 1, "o2")
+    both = desk.stream(job, "?output_type=both")
+    assert (both["output"], both["last_seq"], both["is_last"]) == ("o1 e1 o2", 2, False)
+    desk.chunk(job, 2, "", is_last=True)
+    rest = desk.stream(job, "?output_type=both&sequence=3")
+    assert (rest["output"], rest["last_seq"], rest["is_last"]) == ("", 3, True)
+
+
+def test_output_after_the_end_still_counts(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    desk.report(job, "succeeded")
+    assert desk.stream(job)["is_last"] is False
+    desk.chunk(job, 0, "late", is_last=True)
+    assert desk.stream(job)["output"] == "late" and desk.run(job)["output"] == "late"
+
+
+def test_a_stream_that_never_ends_is_over_after_a_while(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    desk.chunk(job, 0, "some")
+    desk.report(job, "succeeded")
+    assert desk.stream(job)["is_last"] is False
+    desk.desk.skew = 31.0
+    assert desk.stream(job)["is_last"] is True
+
+
+def test_a_reader_may_wait_for_more(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    found: List[Dict[str, Any]] = []
+    reader = threading.Thread(target=lambda: found.append(desk.stream(job, "?wait=20")))
+    reader.start()
+    while desk.desk.feeds._count == 0:
+        pass
+    desk.chunk(job, 0, "now\n")
+    reader.join(20)
+    assert found[0]["output"] == "now\n"
+    for wrong in ("x", "-1", "61", ""):
+        assert desk.call("GET", f"/shovey/stream/{job}/{NODE}?wait={wrong}").status == 400
+
+
+def test_a_waiting_reader_hears_of_the_end(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    found: List[Dict[str, Any]] = []
+    reader = threading.Thread(target=lambda: found.append(desk.stream(job, "?wait=20")))
+    reader.start()
+    while desk.desk.feeds._count == 0:
+        pass
+    desk.report(job, "nacked")
+    reader.join(20)
+    assert found[0]["is_last"] is True
+
+
+def test_too_much_output_keeps_head_and_tail(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    for seq in range(20):
+        assert desk.chunk(job, seq, f"{seq:03d}" * 341 + "\n").status == 200
+    desk.chunk(job, 20, "the end", is_last=True)
+    desk.report(job, "succeeded")
+    output = desk.run(job)["output"]
+    assert output.startswith("000000") and output.endswith("the end")
+    assert len(output) < 5000 and "left out" in output
+
+
+def test_pieces_behind_a_missing_one_have_a_limit(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    statuses = [desk.chunk(job, seq, "x" * 1000).status for seq in range(1, 8)]
+    assert statuses == [200] * 5 + [413] * 2
+    assert desk.chunk(job, 0, "x").status == 200
+    assert desk.chunk(job, 6, "x").status == 200
+
+
+@pytest.mark.parametrize("path", ["stream/{job}/nope", "jobs/{job}/nope", "stream/nope/{node}"])
+def test_unknown_runs_are_404_for_operators(desk: ShoveyDesk, path: str) -> None:
+    job = desk.start(NODE)
+    assert desk.call("GET", "/shovey/" + path.format(job=job, node=NODE)).status == 404
+
+
+# Statuses
+
+
+def test_statuses_newest_first_and_bounded(desk: ShoveyDesk) -> None:
+    for _ in range(120):
+        desk.beat(NODE)
+    desk.tell(lambda engine: engine.serf.gone(NODE, "its Serf agent failed"))
+    found = desk.get(f"/status/node/{NODE}/all")
+    assert [each["status"] for each in found[:2]] == ["down", "up"]
+    assert len(found) == 100
+    assert desk.get(f"/status/node/{NODE}/latest") == found[0]
+    (first, second, third) = desk.get("/status/all/nodes")
+    assert first["url"] == f"https://push.test/status/node/{NODE}/latest"
+    assert (first["status"], second["status"]) == ("down", "up")
+    assert third == {"node_name": "web01", "status": "no record"}
+    assert desk.call("GET", "/status/node/web01/latest").status == 404
+
+
+def test_a_heartbeat_that_says_down_is_not_believed(desk: ShoveyDesk) -> None:
+    desk.beat(NODE, "down")
+    assert desk.get(f"/status/node/{NODE}/latest")["status"] == "up"
+
+
+# Paths and bodies
+
+
+@pytest.mark.parametrize(
+    "target, path",
+    [
+        ("//shovey///jobs", "/shovey/jobs"),
+        ("/shovey/./jobs/", "/shovey/jobs/"),
+        ("/x/../shovey/jobs?a=/b", "/shovey/jobs"),
+        ("/shovey%2Fjobs", "/shovey/jobs"),
+        ("/../..", "/"),
+        ("/shovey/jobs/.", "/shovey/jobs/"),
+    ],
+)
+def test_paths_are_cleaned(target: str, path: str) -> None:
+    assert cleaned(target) == path
+
+
+def test_odd_names_break_nothing(desk: ShoveyDesk) -> None:
+    for path in ("/shovey/jobs/%00", "/shovey/jobs/%ff/%ff", "/status/node/%00/all"):
+        assert desk.call("GET", path).status == 404
+    assert desk.call("GET", "/shoveys").status == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"\xff", b"[1]", b'"x"', b"{", b"null", b'{"command": "x\\u0000", "nodes": ["a"]}']
+    + [b'{"command": "ls", "nodes": ["n\\u0000"]}', b'{"command": "ls", "nodes": [""]}']
+    + [b'{"command": "ls", "nodes": ["a"], "run_list": 1}', b"[" * 100_000],
+)
+def test_bodies_that_are_refused(desk: ShoveyDesk, body: bytes) -> None:
+    reply = desk.call("POST", JOBS, body)
+    assert reply.status == 400 and len(reply.error) == 1
+
+
+def test_signatures_with_another_key_are_refused(desk: ShoveyDesk) -> None:
+    key_of("mallory")
+    reply = desk.call("GET", JOBS, key="mallory")
+    assert reply.status == 401 and "1.3" in reply.headers["www-authenticate"]
