@@ -100,7 +100,7 @@ def test_quorums_that_are_refused(quorum: Any) -> None:
 
 def test_a_missed_quorum_says_how_many_and_runs_nothing(desk: ShoveyDesk) -> None:
     body = {"command": "ls", "nodes": [NODE, "away"], "quorum": "100%"}
-    reply = desk.call("POST", JOBS, body)
+    reply, again = desk.twice(body)
     assert reply.status == 400
     (words,) = reply.error
     (job,) = desk.get(JOBS)
@@ -108,7 +108,6 @@ def test_a_missed_quorum_says_how_many_and_runs_nothing(desk: ShoveyDesk) -> Non
     assert desk.orders.taken == []
     shown = desk.get(f"{JOBS}/{job}")
     assert (shown["status"], shown["nodes"]) == ("quorum_failed", {})
-    again = desk.call("POST", JOBS, body)
     assert (again.status, again.error) == (400, [words])
 
 
@@ -143,9 +142,8 @@ def test_what_the_agent_refuses_ends_the_parts(desk: ShoveyDesk) -> None:
 
 
 def test_a_repeated_signed_start_is_one_job(desk: ShoveyDesk) -> None:
-    body = {"command": "ls", "nodes": [NODE]}
-    first, second = (desk.call("POST", JOBS, body).json for _ in range(2))
-    assert first == second and len(desk.orders.taken) == 1
+    first, second = desk.twice({"command": "ls", "nodes": [NODE]})
+    assert first.json == second.json and len(desk.orders.taken) == 1
 
 
 def test_bodies_may_be_packed(desk: ShoveyDesk) -> None:

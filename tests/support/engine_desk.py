@@ -10,6 +10,7 @@ from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.core import Batch, Engine, EngineRules
 from push_jobs_server.engine.events import Event
 from push_jobs_server.engine.node import NodeKey
+from push_jobs_server.engine.serf import SerfKnown
 from push_jobs_server.node_records import NodeSighted
 from push_jobs_server.records import Change, Grant, JobRecord, JobRequest
 from push_jobs_wire.framing import format_timestamp, seal_hmac
@@ -17,7 +18,11 @@ from push_jobs_wire.messages import Heartbeat, JobRef, Origin, Output, Reply, en
 from push_jobs_wire.states import AgentState, NodeInput
 
 START = 1_767_225_600.0
-KEYS = {(org, node): bytes(range(32)) for org in ("acme", "other") for node in ("a", "b", "c")}
+KEYS = {
+    (org, node): bytes(range(32))
+    for org in ("acme", "other")
+    for node in ("a", "b", "c", "p1", "p2", "s1")
+}
 
 
 class EngineDesk:
@@ -33,12 +38,13 @@ class EngineDesk:
         rules: EngineRules = EngineRules(),
         sighted: Sequence[NodeSighted] = (),
         keys_made: Mapping[NodeKey, float] = MappingProxyType({}),
+        serf: Optional[SerfKnown] = None,
     ) -> None:
         self.now = START
         self.logged: List[str] = []
         access = Access(KEYS, grants)
         self.engine = Engine(
-            rules, "run-1", access, unfinished, START, self._log, sighted, keys_made
+            rules, "run-1", access, unfinished, START, self._log, sighted, keys_made, serf
         )
         self.stored: List[Change] = []
         self.events: List[Event] = []

@@ -1,0 +1,210 @@
+"""Nodes over Serf in the engine: up and down, mixed jobs, restarts, and lost starts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Dict, List, Tuple
+
+import pytest
+from engine_desk import EngineDesk
+
+from push_jobs_server.engine.serf import ASK_AGAIN, DOWN_AFTER, PATIENCE, SerfKnown
+from push_jobs_server.records import Cancel, JobCreated, JobNode, NodeChanged
+from push_jobs_server.serf_records import NodeStatusSeen, RunReport, SerfRun
+from push_jobs_wire.states import JobStatus, NodeInput, NodeStatus
+
+ORG = "acme"
+
+
+def desk_with(*nodes: str, extended: bool = False) -> EngineDesk:
+    desk = EngineDesk(serf=SerfKnown(ORG))
+    desk.engine.serf.problem = None
+    for node in nodes:
+        desk.engine.serf.heartbeat(node, "up", extended)
+    desk.store()
+    return desk
+
+
+def orders(desk: EngineDesk) -> List[Tuple[str, str, Tuple[str, ...]]]:
+    return [(each.action, each.job_id, each.nodes) for each in desk.engine.serf.take_orders()]
+
+
+def report(desk: EngineDesk, node: str, word: str, job: str = "j1") -> None:
+    desk.engine.serf.report(RunReport(job, node, word), lambda _: None)
+    desk.collect()
+    desk.store()
+
+
+def test_a_job_over_both_transports() -> None:
+    desk = desk_with("s1", "s2")
+    desk.old_agents("p1", "p2")
+    desk.start(nodes=("p1", "s1", "p2", "s2"), quorum=4)
+    assert desk.types("p1") == ["commit"] and orders(desk) == []
+    for node in ("p1", "p2"):
+        desk.reply(node, NodeInput.ACK_COMMIT)
+    desk.store()
+    assert desk.types("p1")[-1:] == ["run"]
+    assert orders(desk) == [("start", "j1", ("s1", "s2"))]
+    for node in ("p1", "p2"):
+        desk.reply(node, NodeInput.ACK_RUN)
+        desk.reply(node, NodeInput.SUCCEEDED)
+    report(desk, "s1", "running")
+    report(desk, "s1", "succeeded")
+    assert desk.job()[0] == "running"
+    report(desk, "s2", "failed")
+    status, nodes = desk.job()
+    assert status == "complete"
+    assert nodes == {"p1": "succeeded", "s1": "succeeded", "p2": "succeeded", "s2": "failed"}
+
+
+def test_a_cancel_of_a_job_over_both_transports() -> None:
+    desk = desk_with("s1")
+    desk.old_agents("p1")
+    desk.start(nodes=("p1", "s1"), quorum=2)
+    desk.reply("p1", NodeInput.ACK_COMMIT)
+    desk.store()
+    desk.reply("p1", NodeInput.ACK_RUN)
+    orders(desk)
+    job = desk.engine.jobs.by_id["j1"]
+    job.cancel(Cancel("alice", "user", 0.0, ("p1", "s1")), desk.engine.now)
+    desk.store()
+    assert orders(desk) == [("cancel", "j1", ("s1",))]
+    assert desk.job()[1] == {"p1": "running", "s1": "aborted"}
+    desk.reply("p1", NodeInput.ABORTED)
+    desk.store()
+    assert desk.job() == ("aborted", {"p1": "aborted", "s1": "aborted"})
+
+
+def test_a_node_over_serf_runs_several_jobs_at_once() -> None:
+    desk = desk_with("s1")
+    for job in ("j1", "j2"):
+        desk.start(job, nodes=("s1",))
+    assert orders(desk) == [("start", "j1", ("s1",)), ("start", "j2", ("s1",))]
+
+
+def test_a_pushy_session_knows_nothing_of_a_part_over_serf() -> None:
+    """A node with both sessions: what it lists of its Pushy jobs ends no part over Serf."""
+    desk = desk_with("s1")
+    desk.start(nodes=("s1",))
+    report(desk, "s1", "running")
+    desk.beat("s1", extensions=1, jobs=())
+    desk.store()
+    assert desk.job() == ("running", {"s1": "running"})
+    assert desk.engine.why_busy((ORG, "s1"), "other") is None
+
+
+def test_silent_runs_end_by_time_and_are_told_to_stop() -> None:
+    desk = desk_with("s1", "s2")
+    desk.start(nodes=("s1", "s2"), run_timeout=30)
+    orders(desk)
+    report(desk, "s1", "running")
+    desk.wait(30 + PATIENCE - 1)
+    assert desk.job()[0] == "running"
+    desk.wait(2)
+    assert desk.job() == ("timed_out", {"s1": "timed_out", "s2": "timed_out"})
+    assert orders(desk) == [("cancel", "j1", ("s1", "s2"))]
+
+
+def test_a_node_is_down_after_ten_silent_minutes() -> None:
+    desk = desk_with("s1")
+    desk.wait(DOWN_AFTER - 1)
+    assert desk.engine.serf.up((ORG, "s1"))
+    desk.wait(61)
+    assert not desk.engine.serf.up((ORG, "s1"))
+    desk.engine.serf.heartbeat("s1", "up", False)
+    assert desk.engine.serf.up((ORG, "s1"))
+
+
+def test_the_end_of_its_serf_agent_ends_no_run() -> None:
+    desk = desk_with("s1")
+    desk.start(nodes=("s1",))
+    report(desk, "s1", "running")
+    desk.engine.serf.gone("s1", "its Serf agent failed")
+    desk.store()
+    assert desk.job()[1] == {"s1": "running"}
+    report(desk, "s1", "succeeded")
+    assert desk.job() == ("complete", {"s1": "succeeded"})
+    assert desk.engine.serf.why_not((ORG, "s1")) == "not connected"
+
+
+def test_nodes_of_another_organization_are_never_asked() -> None:
+    desk = desk_with("s1")
+    assert not desk.engine.serf.up(("other", "s1"))
+    desk.start(nodes=("s1",), org="other")
+    assert orders(desk) == []
+
+
+def test_only_nodes_of_ours_are_asked_again() -> None:
+    for extended, again in ((True, [("start", "j1", ("s1",))]), (False, [])):
+        desk = desk_with("s1", extended=extended)
+        desk.start(nodes=("s1",))
+        assert len(orders(desk)) == 1
+        desk.engine.serf.heartbeat("s1", "up", extended)
+        assert orders(desk) == []
+        desk.wait(ASK_AGAIN + 1)
+        desk.engine.serf.heartbeat("s1", "up", extended)
+        assert orders(desk) == again
+        report(desk, "s1", "running")
+        desk.wait(ASK_AGAIN + 1)
+        desk.engine.serf.heartbeat("s1", "up", extended)
+        assert orders(desk) == []
+
+
+def test_after_a_restart_parts_over_serf_go_on() -> None:
+    first = desk_with("s1", "s2")
+    first.start(nodes=("s1", "s2"))
+    report(first, "s1", "running")
+    kept = [each for each in first.stored if isinstance(each, SerfRun)]
+    assert {(each.job_id, each.node) for each in kept} == {("j1", "s1"), ("j1", "s2")}
+    seen = NodeStatusSeen(ORG, "s1", 7, "up", first.engine.wall)
+    (created,) = [each for each in first.stored if isinstance(each, JobCreated)]
+    record = replace(
+        created.job,
+        status=JobStatus.RUNNING,
+        run_deadline=first.now + 3600,
+        nodes={"s1": JobNode(NodeStatus.RUNNING), "s2": JobNode(NodeStatus.READY)},
+    )
+    desk = EngineDesk(
+        serf=SerfKnown(ORG, [seen], [("j1", "s1"), ("j1", "s2")]), unfinished=[record]
+    )
+    assert desk.engine.serf.up((ORG, "s1"))
+    desk.wait(100)
+    assert desk.job() == ("running", {"s1": "running", "s2": "ready"})
+    report(desk, "s1", "succeeded")
+    report(desk, "s2", "failed")
+    assert desk.job() == ("complete", {"s1": "succeeded", "s2": "failed"})
+
+
+@pytest.mark.parametrize("word", ["nacked", "shutdown"])
+def test_refusals_are_no_votes(word: str) -> None:
+    desk = desk_with("s1")
+    desk.start(nodes=("s1",))
+    report(desk, "s1", word)
+    assert desk.job() == ("complete", {"s1": "nacked"})
+
+
+def test_a_refusal_of_what_runs_is_a_failure() -> None:
+    desk = desk_with("s1")
+    desk.start(nodes=("s1",))
+    report(desk, "s1", "running")
+    report(desk, "s1", "nacked")
+    assert desk.job() == ("complete", {"s1": "failed"})
+
+
+def test_late_results_of_jobs_that_left_memory_are_kept() -> None:
+    desk = desk_with("s1")
+    answers: List[object] = []
+    desk.engine.serf.report(RunReport("gone", "s1", "succeeded"), answers.append)
+    desk.collect()
+    desk.store()
+    assert answers == [True]
+    assert [type(each).__name__ for each in desk.stored[-2:]] == ["LateResult", "OutputStored"]
+
+
+def test_votes_are_stored_with_the_job() -> None:
+    desk = desk_with("s1")
+    desk.start(nodes=("s1",))
+    changes = [each.status.value for each in desk.stored if isinstance(each, NodeChanged)]
+    assert changes == ["ready"]
+    found: Dict[str, str] = desk.job()[1]
+    assert found == {"s1": "ready"}
