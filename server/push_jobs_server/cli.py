@@ -21,6 +21,7 @@ from push_jobs_server.cli_history import audit_group, purge_command
 from push_jobs_server.cli_import import import_config_command
 from push_jobs_server.cli_init import init_command
 from push_jobs_server.cli_orgs import org_group
+from push_jobs_server.cli_serf import serf_key_command
 from push_jobs_server.cli_service import (
     check_config_command,
     migrate_command,
@@ -71,6 +72,7 @@ for _command in (
     import_config_command,
     migrate_command,
     rotate_keys_command,
+    serf_key_command,
     org_group,
     user_group,
     client_group,

@@ -37,6 +37,10 @@ def find_problems(data_dir: Path, values: Values, now: float) -> List[str]:
     if values["identity"] == "chef":
         checks.append(lambda: open_chef(values).close())
         private.append(Path(values["chef.key"]))
+    shovey_key = Path(values["serf.signing_key"])
+    if values["serf.organization"] is not None and shovey_key.exists():  # else the server makes it
+        checks.append(lambda: data.shovey_key(shovey_key))
+        private.append(shovey_key)
     if values["tls.enabled"]:
         checks += [
             lambda: _check_tls(values, now),
