@@ -48,14 +48,18 @@ def reader_for(frame: Dict[str, Any]) -> serf_rpc.Reader:
     return reader
 
 
-@pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: frame["name"])
+def frame_name(frame: Dict[str, Any]) -> str:
+    return str(frame["name"])
+
+
+@pytest.mark.parametrize("frame", FRAMES, ids=frame_name)
 def test_requests_byte_for_byte(frame: Dict[str, Any]) -> None:
     assert asked(frame).hex() == frame["request_hex"]
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 @pytest.mark.parametrize(
-    "frame", [f for f in FRAMES if f["name"] != BEFORE_AUTH], ids=lambda frame: frame["name"]
+    "frame", [f for f in FRAMES if f["name"] != BEFORE_AUTH], ids=frame_name
 )
 def test_answers_in_pieces_of_any_size(frame: Dict[str, Any], size: int) -> None:
     reader, data = reader_for(frame), bytes.fromhex(frame["response_hex"])
