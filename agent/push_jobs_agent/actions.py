@@ -1,6 +1,6 @@
-"""What the session machine is told and what it asks for, as plain records.
+"""What the machines are told and what they ask for, as plain records.
 
-The machine returns these; the service carries them out. Nothing here acts.
+A machine returns these; its end carries them out. Nothing here acts.
 """
 
 from __future__ import annotations
@@ -32,10 +32,14 @@ class Send:
 
 @dataclass(frozen=True)
 class Ask:
-    """Send a request to the runner; hand its reply back with ``runner_answered``."""
+    """Send a request to the runner; hand its reply back with ``runner_answered``.
+
+    ``end`` is whose request it is, when several servers have an end in this agent.
+    """
 
     op: str
     fields: Mapping[str, Any] = field(default_factory=dict)
+    end: str = "pushy"
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,66 @@ class ReadPart:
 
 
 @dataclass(frozen=True)
+class Put:
+    """Send a signed PUT to the server of the Shovey API; hand the answer back with ``answered``.
+
+    ``path`` is below the server's root, percent-encoded. No two puts have the same ``number``.
+    """
+
+    number: int
+    job_id: str
+    path: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a ``Put``.
+
+    ``status`` is that of HTTP; 0 means that there was none, and ``problem`` says why. ``goiardi``:
+    the server says that it is one.
+    """
+
+    put: Put
+    status: int
+    problem: str = ""
+    goiardi: bool = False
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Write down what is known of a run; hand the result back with ``kept``.
+
+    ``durable``: it has to be on the disk itself.
+    """
+
+    job_id: str
+    record: Mapping[str, Any]
+    durable: bool = False
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Forget what was written down of a run."""
+
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Remember:
+    """Write down, on the disk itself, that a command was accepted."""
+
+    action: str
+    job_id: str
+    wall: float
+
+
+@dataclass(frozen=True)
+class Need256:
+    """Write down that the server signs with SHA-256, too."""
+
+
+@dataclass(frozen=True)
 class Log:
     """A line for the log: ``level`` is a method name of a logger."""
 
@@ -78,4 +142,17 @@ class Log:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-Action = Union[Send, Ask, Fetch, Connect, ReadOutput, ReadPart, Log]
+Action = Union[
+    Send,
+    Ask,
+    Fetch,
+    Connect,
+    ReadOutput,
+    ReadPart,
+    Put,
+    Keep,
+    Drop,
+    Remember,
+    Need256,
+    Log,
+]

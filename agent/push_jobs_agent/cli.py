@@ -14,9 +14,10 @@ from types import FrameType
 from typing import Any, Dict, List, NoReturn, Optional, Sequence
 
 from push_jobs_agent import config as settings
-from push_jobs_agent import exit_codes, logs
+from push_jobs_agent import exit_codes, logs, schob_file
 from push_jobs_agent.command_line import Parser, tell
 from push_jobs_agent.config import Config
+from push_jobs_agent.serf_settings import DEFAULT_ADDRESS
 from push_jobs_agent.version import VERSION
 from push_jobs_wire.errors import PushJobsError
 from push_jobs_wire.settings import SettingsError
@@ -63,18 +64,33 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("-c", "--config", metavar="PATH", help="settings file (default: first of %s)" % _searched())
     add("-l", "--log-level", metavar="LEVEL", help="debug, info, warn, error or fatal")
-    add("-L", "--logfile", metavar="PATH", help="log file (default: standard output)")
-    add("-N", "--node-name", metavar="NAME", help="name of this node (default: full host name)")
+    log_file = "log file (default: standard output)"
+    add("-L", "--logfile", "--log-file", metavar="PATH", help=log_file)
+    name = "name of this node (default: full host name)"
+    add("-N", "-n", "--node-name", metavar="NAME", help=name)
     add("-S", "--server", metavar="URL", help="server address with /organizations/ORG")
-    add("-k", "--client-key", metavar="PATH", help="private key of this node")
+    add("-k", "--client-key", "--key-file", metavar="PATH", help="private key of this node")
     add("-d", "--file-dir", metavar="DIR", help="where files that come with jobs are stored")
     add("-M", "--max-body-size", metavar="BYTES", help="largest message the agent sends")
     add("--allow-unencrypted", action="store_true", default=None, help="accept a plain server")
-    add("--whitelist", metavar="PATH", help="commands that jobs may run here")
+    add("-w", "--whitelist", metavar="PATH", help="commands that jobs may run here")
     add("--check", action="store_true", help="check settings and whitelist, start nothing")
     version = f"{PROGRAM} {VERSION}"
     add("-v", "--version", action="version", version=version, help="show the version and exit")
+    _add_serf(parser)
     return parser
+
+
+def _add_serf(parser: Parser) -> None:
+    """The options of schob, the node client of Shovey, as far as they mean something here."""
+    group = parser.add_argument_group("jobs over Serf, from a goiardi or a push jobs server")
+    add = group.add_argument
+    add("-e", "--endpoint", metavar="URL", help="root of the server (setting shovey_url)")
+    add("-p", "--sign-pub-key", metavar="PATH", help="key that commands are checked with")
+    address = f"RPC of the Serf agent (default: {DEFAULT_ADDRESS})"
+    add("--serf-addr", metavar="HOST:PORT", help=address)
+    slew = "how old a command may be, such as 15m (default: 15m)"
+    add("-m", "--time-slew", metavar="TIME", help=slew)
 
 
 def _searched() -> str:
@@ -93,7 +109,7 @@ def _dashed_option(word: str) -> str:
 
 
 def _given(options: argparse.Namespace) -> Dict[str, Any]:
-    size = options.max_body_size
+    size, slew = options.max_body_size, options.time_slew
     return {
         "log_level": options.log_level,
         "log_location": options.logfile,
@@ -104,6 +120,10 @@ def _given(options: argparse.Namespace) -> Dict[str, Any]:
         "max_body_size": int(size) if size is not None and size.isdecimal() else size,
         "allow_unencrypted": options.allow_unencrypted,
         "whitelist": options.whitelist,
+        "shovey_url": options.endpoint,
+        "sign_pub_key": options.sign_pub_key,
+        "serf_addr": options.serf_addr,
+        "time_slew": slew if slew is None else schob_file.duration(slew),
     }
 
 
@@ -133,22 +153,18 @@ def _print_notes(config: Config) -> None:
 
 
 def _serve(config: Config, options: argparse.Namespace) -> int:
-    from push_jobs_agent import startup
+    from push_jobs_agent import assembly, startup
     from push_jobs_agent.reload import reload
-    from push_jobs_agent.runner.spool import read_output, read_output_part
     from push_jobs_agent.runner_keeper import RunnerKeeper
     from push_jobs_agent.service import Service
-    from push_jobs_agent.transports.zeromq import ZeroMQTransport
 
     with startup.prepared(config):
-        service = Service(
-            config,
-            VERSION,
-            ZeroMQTransport(),
-            RunnerKeeper(config),
-            read_output,
-            lambda old: reload(old, options.config, _given(options)),
-            read_output_part,
-            interactive=sys.stdin is not None and sys.stdin.isatty(),
-        )
-        return service.run()
+        keeper = RunnerKeeper(config)
+        ends, wait = assembly.ends(config, keeper.ask, VERSION, _is_watched())
+        return Service(
+            config, ends, keeper, wait, lambda old: reload(old, options.config, _given(options))
+        ).run()
+
+
+def _is_watched() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
-from push_jobs_agent import ruby_file
+from push_jobs_agent import ruby_file, schob_file, serf_settings
+from push_jobs_wire.errors import PushJobsError
 from push_jobs_wire.settings import Field, Rule, SettingsError, Table, Values
 
 CONFIG_DIR = "/etc/chef"
@@ -44,6 +45,8 @@ RUBY_KEYS = {
 
 def _server_problem(values: Mapping[str, Any]) -> Optional[str]:
     url = values["chef_server_url"]
+    if url is None and values["shovey_url"] is not None:
+        return None
     if url is None:
         return (
             "chef_server_url is missing: give the server's address, https://HOST/organizations/ORG"
@@ -75,7 +78,12 @@ def _plain_problem(values: Mapping[str, Any]) -> Optional[str]:
 
 TABLE = Table(
     [
-        Field("chef_server_url", "url", None, "The server, with its organization."),
+        Field(
+            "chef_server_url",
+            "url",
+            None,
+            "The server, with its organization; may be unset when shovey_url is set.",
+        ),
         Field("node_name", "str", None, "Name of this node; unset means its full host name."),
         Field("client_key", "path", "/etc/chef/client.pem", "The node's private key."),
         Field("ca_file", "path", None, "Trust only the certificates in this file (PEM)."),
@@ -162,18 +170,23 @@ TABLE = Table(
         Field("https_proxy", "url", None, "Proxy for https.", secret=True),
         Field("http_proxy", "url", None, "Proxy for http.", secret=True),
         Field("no_proxy", "str", None, "Hosts that are reached without a proxy."),
+        *serf_settings.FIELDS,
     ],
     [
-        Rule(("chef_server_url",), _server_problem),
+        Rule(("chef_server_url", "shovey_url"), _server_problem),
         Rule(("node_name",), _node_problem),
         Rule(("force_plain", "allow_unencrypted"), _plain_problem),
+        *serf_settings.RULES,
     ],
 )
 
 
 @dataclass(frozen=True)
 class Config:
-    """Checked settings. ``source`` is the file they came from; ``notes`` says what was ignored."""
+    """Checked settings. ``source`` is the file they came from; ``notes`` says what was ignored.
+
+    ``organization`` is empty where no push jobs server is named.
+    """
 
     values: Values
     source: Optional[str]
@@ -202,10 +215,10 @@ def load(
     given = {name: value for name, value in options.items() if value is not None}
     base = os.path.dirname(os.path.abspath(source)) if source else os.getcwd()
     values = TABLE.parse({**from_file, **_absolute(given)}, source or "the command line", base)
-    match = _ORGANIZATION.search(urlsplit(values["chef_server_url"]).path)
-    assert match is not None
+    match = _ORGANIZATION.search(urlsplit(values["chef_server_url"] or "").path)
+    notes += serf_settings.notes(values)
     name = values["node_name"] or host_name or socket.getfqdn() or socket.gethostname()
-    return Config(values, source, tuple(notes), name, match.group(1))
+    return Config(values, source, tuple(notes), name, match.group(1) if match else "")
 
 
 def find(config_dir: str) -> Optional[str]:
@@ -225,7 +238,34 @@ def file_problems(config: Config) -> List[str]:
         path = config[name]
         if path is not None and not os.access(path, os.R_OK):
             problems.append(f"{name}: {path} cannot be read")
+    if config["shovey_url"] is not None:
+        problems.extend(_signing_key_problems(config["sign_pub_key"]))
     return problems
+
+
+def signing_key(path: str) -> Tuple[int, int]:
+    """Modulus and exponent of the public key in a file.
+
+    Raises SettingsError when it cannot be read, or is no RSA key.
+    """
+    from push_jobs_wire import chef_auth  # only nodes over Serf need what it loads
+
+    try:
+        with open(path, "rb") as file:
+            numbers = chef_auth.load_public_key(file.read()).public_numbers()
+    except OSError as error:
+        raise SettingsError("sign_pub_key", [f"{path} cannot be read: {error.strerror}"]) from None
+    except PushJobsError as error:
+        raise SettingsError("sign_pub_key", [f"{path}: {error}"]) from None
+    return numbers.n, numbers.e
+
+
+def _signing_key_problems(path: str) -> List[str]:
+    try:
+        signing_key(path)
+    except SettingsError as error:
+        return [str(error)]
+    return []
 
 
 def _absolute(options: Dict[str, Any]) -> Dict[str, Any]:
@@ -245,7 +285,16 @@ def _read(path: str) -> Tuple[Any, List[str]]:
         raise SettingsError(path, [f"cannot be read: {reason}"]) from None
     if path.endswith(".rb"):
         return _from_ruby(text)
+    if schob_file.is_one(path, text):
+        return _from_schob(path, text)
     return _from_yaml(path, text), []
+
+
+def _from_schob(path: str, text: str) -> Tuple[Dict[str, Any], List[str]]:
+    try:
+        return schob_file.read(text, TABLE.fields)
+    except ValueError as error:
+        raise SettingsError(path, [f"no TOML: {error}"]) from None
 
 
 def _from_ruby(text: str) -> Tuple[Dict[str, Any], List[str]]:

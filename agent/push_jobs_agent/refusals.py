@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
+from typing import Callable, Dict, Tuple
 
 from push_jobs_agent.actions import Now
-from push_jobs_agent.outbox import Outbox
 
 QUIET = 10.0
 """Seconds between two lines about the same kind of refusal; those in between are counted."""
 
 
 class Refusals:
-    """One counter for each kind of thing that can be refused."""
+    """One counter for each kind of thing that can be refused.
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+    Args:
+        log: takes level, text and fields of a line.
+    """
+
+    def __init__(self, log: Callable[..., None]) -> None:
+        self._log = log
         self._total: Dict[str, int] = {}
         self._logged: Dict[str, Tuple[float, int]] = {}
 
@@ -25,6 +28,4 @@ class Refusals:
         last, count = self._logged.get(kind, (float("-inf"), 0))
         if now.steady >= last + QUIET:
             self._logged[kind] = (now.steady, total)
-            self._outbox.log(
-                "warning", f"refused a {kind}", reason=reason, since_last=total - count
-            )
+            self._log("warning", f"refused a {kind}", reason=reason, since_last=total - count)

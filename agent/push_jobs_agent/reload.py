@@ -24,6 +24,8 @@ AT_ONCE = (
     "max_body_size",
     "drain_timeout",
     "abort_grace",
+    "time_slew",
+    "sign_pub_key",
 )
 WITH_NEW_FETCH = (
     "client_key",

@@ -70,7 +70,7 @@ class Session:
         self._health = Health()
         self._refetch = Refetch(chance)
         self._guard = Guard()
-        self._refusals = Refusals(self._outbox)
+        self._refusals = Refusals(self._outbox.log)
         self._incarnation_id: Optional[str] = None
         self._waiting: Optional[Tuple[ServerSettings, float]] = None
 
@@ -217,7 +217,6 @@ class Session:
         """A runner is connected; ``hello`` is its first reply."""
         listed = hello.get("jobs")
         jobs = [read_job(job) for job in listed or []]
-        self._outbox.log("info", "the runner is there", runner_pid=hello.get("pid"))
         self._learn(hello.get("names"), now)
         self._slot.runner_found([job for job in jobs if job is not None], now)
         self._renew(now)
@@ -228,10 +227,8 @@ class Session:
         self._learn(names, now)
         return self._outbox.take()
 
-    def runner_lost(self, now: Now, expected: bool = False) -> List[Action]:
+    def runner_lost(self, now: Now) -> List[Action]:
         """The runner is gone; no job can be taken until there is one again."""
-        level = "info" if expected else "error"
-        self._outbox.log(level, "the runner is gone", job_id=self.job_id)
         self._slot.runner_lost(now)
         return self._outbox.take()
 

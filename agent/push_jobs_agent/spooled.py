@@ -10,7 +10,8 @@ from typing import Any, Optional, Tuple
 class SpooledJob:
     """One job of the spool; times are seconds since the epoch.
 
-    ``result`` is None while it runs, then succeeded, failed, aborted or crashed (the runner died).
+    ``result`` is None while it runs, then succeeded, failed, aborted or crashed (the runner died);
+    ``cause`` says of a failed one that it was a timeout, or that it could not be started.
     """
 
     job_id: str
@@ -18,6 +19,7 @@ class SpooledJob:
     exit_code: Optional[int] = None
     signal: Optional[int] = None
     reason: Optional[str] = None
+    cause: Optional[str] = None
     started_at: Optional[float] = None
     ended_at: Optional[float] = None
     capture: bool = False
@@ -47,6 +49,7 @@ def read_job(fields: Any) -> Optional[SpooledJob]:
         exit_code=fields.get("exit_code"),
         signal=fields.get("signal"),
         reason=fields.get("reason"),
+        cause=fields.get("cause"),
         started_at=fields.get("started_at"),
         ended_at=fields.get("ended_at"),
         capture=fields.get("capture") is True,

@@ -44,7 +44,8 @@ def pages() -> Dict[str, str]:
         "settings-agent.md": _settings(
             "Settings of the agent",
             "They are in a YAML file (`pushy-client --config FILE`); options of the command line "
-            "come before the file. Relative paths belong to the folder of the file. "
+            "come before the file. Relative paths belong to the folder of the file. A file of "
+            "schob, the node client of goiardi's Shovey (TOML), is taken as it is. "
             "`pushy-client --check` finds mistakes in the settings and in the whitelist.\n\n"
             "On the signal HUP the agent reads both again, without disturbing a running job, and "
             "opens its log file again. A file with any mistake changes nothing, and its mistakes "

@@ -80,6 +80,10 @@ def test_who_the_node_is_and_whom_it_talks_to_needs_a_restart() -> None:
         "start_runner",
         "allow_unencrypted",
         "force_plain",
+        "shovey_url",
+        "serf_addr",
+        "serf_auth_key",
+        "serf_state_dir",
     )
 
 

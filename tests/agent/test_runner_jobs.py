@@ -81,6 +81,7 @@ def test_what_is_told_about_a_job(launch: Launch) -> None:
         "exit_code": 0,
         "signal": None,
         "reason": None,
+        "cause": None,
         "started_at": job["started_at"],
         "ended_at": job["ended_at"],
         "capture": True,

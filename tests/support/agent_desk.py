@@ -207,7 +207,7 @@ class Desk:
             self.transport.open(action.settings)
         elif isinstance(action, Fetch):
             self.fetches.append(action.cause)
-        else:
+        elif isinstance(action, Log):
             self.logs.append(action)
         return []
 

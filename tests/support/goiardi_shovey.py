@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from chef_servers import Goiardi, private_pem
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -48,6 +49,20 @@ class GoiardiShovey(Goiardi):
         key = self.create_client(name)
         self.must("POST", "/nodes", {"name": name})
         return private_pem(key).decode("ascii")
+
+    def register(self, name: str, key: rsa.RSAPublicKey) -> None:
+        """Make a client and a node of this name, unless they are there, with this public key."""
+        pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
+        body = {"name": name, "admin": False, "public_key": pem}
+        if self.call("GET", f"/clients/{name}").status == 404:
+            self.must("POST", "/clients", body)
+            self.must("POST", "/nodes", {"name": name})
+        else:
+            self.must("PUT", f"/clients/{name}", body)
+
+    def job(self, job: str) -> Any:
+        """A job as it is shown."""
+        return self.must("GET", f"/shovey/jobs/{job}")
 
     def status(self, node: str) -> str:
         """The latest status of a node: ``new``, ``up`` or ``down``."""

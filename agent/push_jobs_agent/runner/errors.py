@@ -15,6 +15,10 @@ class Refused(RunnerError):
     """Raised when a job may not or cannot run here; the text is the reason told to the server."""
 
 
+class NotListed(Refused):
+    """Raised when the whitelist has no entry for a job, or one that is switched off."""
+
+
 class WhitelistError(RunnerError):
     """Raised for a whitelist that cannot be used.
 

@@ -11,6 +11,7 @@ import selectors
 import time
 
 from push_jobs_agent.runner import jobfile, locks
+from push_jobs_agent.runner.causes import NOT_STARTED, TIMED_OUT
 from push_jobs_agent.runner.log import log
 from push_jobs_agent.runner.output import Channel
 from push_jobs_agent.runner.process import spawn
@@ -58,6 +59,7 @@ class Job:
         self._child: Optional[Child] = None
         self._killer: Optional[Killer] = None
         self._verdict: Optional[tuple[str, str]] = None
+        self._timed_out = False
         self._deadline: Optional[float] = None
         self._timeout_reason = ""
         self._channels: dict[int, Channel] = {}
@@ -72,6 +74,7 @@ class Job:
             "exit_code": None,
             "signal": None,
             "reason": None,
+            "cause": None,
             "started_at": started_at,
             "ended_at": None,
             "capture": capture,
@@ -172,6 +175,7 @@ class Job:
         if self._retry_at is not None:
             self._write_result(spool, now)
         elif self._killer is None:
+            self._timed_out = True
             self.kill("failed", self._timeout_reason, TIMEOUT_GRACE, now)
         elif self._killer.step(now) and (self._child is None or self._child.status() is not None):
             self._finish(spool, now)
@@ -189,6 +193,7 @@ class Job:
         if self.file is not None:
             jobfile.remove(self.file)
         locks.give_back(self.lock)
+        self.fields["cause"] = self._cause(failure)
         succeeded = self.fields["exit_code"] == 0
         result, reason = self._verdict or (
             "succeeded" if succeeded else "failed",
@@ -202,6 +207,12 @@ class Job:
             ended_at=time.time(),
         )
         self._write_result(spool, now)
+
+    def _cause(self, failure: Optional[str]) -> Optional[str]:
+        """What ``reason`` is about where others have a word of their own for it."""
+        if self._timed_out:
+            return TIMED_OUT
+        return NOT_STARTED if failure and self._verdict is None else None
 
     def _write_result(self, spool: Spool, now: float) -> None:
         try:

@@ -15,7 +15,7 @@ import time
 
 from push_jobs_agent.runner.connection import Connection, ConnectionLost, may_connect
 from push_jobs_agent.runner.entries import is_seconds
-from push_jobs_agent.runner.errors import Refused, RunnerError, WhitelistError
+from push_jobs_agent.runner.errors import NotListed, Refused, RunnerError, WhitelistError
 from push_jobs_agent.runner.jobs import Jobs
 from push_jobs_agent.runner.log import log
 from push_jobs_agent.runner.whitelist import load
@@ -169,6 +169,8 @@ class Server:
         reply: dict[str, Any]
         try:
             reply = {"ok": True, **operation(request)}
+        except NotListed as error:
+            reply = {"ok": False, "reason": str(error), "listed": False}
         except RunnerError as error:
             reply = {"ok": False, "reason": str(error)}
         except OSError as error:

@@ -12,7 +12,7 @@ import re
 import signal
 
 from push_jobs_agent.runner.entries import describe, read_entry
-from push_jobs_agent.runner.errors import Refused, WhitelistError
+from push_jobs_agent.runner.errors import NotListed, Refused, WhitelistError
 from push_jobs_agent.runner.words import fill, groups_of
 from push_jobs_agent.runner.yaml_helper import yaml_as_json
 
@@ -68,7 +68,7 @@ class Whitelist:
         else:
             entry, match = self._match(name)
         if entry is None:
-            raise Refused(f"the job {name!r} is switched off in the whitelist of this node")
+            raise NotListed(f"the job {name!r} is switched off in the whitelist of this node")
         return entry, _arguments(name, entry, match)
 
     def _match(self, name: str) -> tuple[Optional[Entry], Optional[re.Match[str]]]:
@@ -83,7 +83,7 @@ class Whitelist:
                 f"matching the job {name!r} against the patterns of the whitelist took more than"
                 f" {MATCHING_LASTS} s; simplify the pattern that starts with it"
             ) from None
-        raise Refused(f"the job {name!r} is not in the whitelist of this node")
+        raise NotListed(f"the job {name!r} is not in the whitelist of this node")
 
 
 class _TimeLimit:
