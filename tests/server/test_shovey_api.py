@@ -370,6 +370,20 @@ def test_a_waiting_reader_hears_of_the_end(desk: ShoveyDesk) -> None:
     assert found[0]["is_last"] is True
 
 
+def test_a_reader_may_wait_for_the_last_pieces_of_a_job_that_has_ended(desk: ShoveyDesk) -> None:
+    """A schob reports its final status before it sends the rest of the output."""
+    job = desk.start(NODE)
+    desk.report(job, "succeeded")
+    found: List[Dict[str, Any]] = []
+    reader = threading.Thread(target=lambda: found.append(desk.stream(job, "?wait=20")))
+    reader.start()
+    reader.join(0.3)
+    assert reader.is_alive() and not found
+    desk.chunk(job, 0, "late\n", is_last=True)
+    reader.join(20)
+    assert (found[0]["output"], found[0]["is_last"]) == ("late\n", True)
+
+
 def test_too_much_output_keeps_head_and_tail(desk: ShoveyDesk) -> None:
     job = desk.start(NODE)
     for seq in range(20):

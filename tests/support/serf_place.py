@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
@@ -149,8 +150,9 @@ class SerfPlace:
         return said.json
 
     def post(self, command: str, *nodes: str, **more: Any) -> Said:
-        """Ask for a job."""
-        return self.call("POST", JOBS, {"command": command, "nodes": list(nodes), **more})
+        """Ask for a job; never twice with the same signature, which would be the same job."""
+        body = {"command": command, "nodes": list(nodes), "request": str(uuid.uuid4())}
+        return self.call("POST", JOBS, {**body, **more})
 
     def start(self, command: str, *nodes: str, **more: Any) -> str:
         """Start a job; its id."""
@@ -204,7 +206,7 @@ def open_serf_place(
     folder: Path, auth_key: Optional[str] = None, **settings: Any
 ) -> Iterator[SerfPlace]:
     """A server over Serf without nodes, or the end of the test where Serf is missing."""
-    with open_serf(folder / "serf", profile="local", auth_key=auth_key) as cluster:
+    with open_serf(folder / "serf", profile="lan", auth_key=auth_key) as cluster:
         agent = cluster.add("push")
         own = {"serf.organization": ORG, "serf.address": agent.rpc_address}
         if auth_key is not None:

@@ -25,6 +25,8 @@ TYPES = ("stdout", "stderr", "both")
 LAST_WORDS = 30.0
 """Seconds after the end of a run in which its last piece may come (5.6: some never do)."""
 LONGEST_WAIT = 60.0
+LOOK_AGAIN = 0.1
+"""Seconds between two looks for the last pieces of a job that has ended."""
 _MOST_HELD = 1000
 """Pieces of a stream that may come before one that is missing."""
 _LOCKS = 64
@@ -121,16 +123,16 @@ class ShoveyOutput:
         try:
             reader = self._services.feeds.open_output(self._org, job.id)
         except Busy:
-            reader = None
+            return self._look(self._again(job), node, kind, seq)
         try:
-            found, is_last = self._look(self._again(job), node, kind, seq)
-            while reader is not None and not found and not is_last:
-                left = until - time.monotonic()
-                over = left <= 0 or reader.take(min(left, 1.0)) is None
+            while True:
                 found, is_last = self._look(self._again(job), node, kind, seq)
-                if over:
-                    break
-            return found, is_last
+                left = until - time.monotonic()
+                if found or is_last or left <= 0 or self._services.feeds.closed:
+                    return found, is_last
+                if reader is None or reader.take(min(left, 1.0)) is None:
+                    # The job has ended, so nobody rings; the last pieces may still come (5.4).
+                    time.sleep(min(left, LOOK_AGAIN))
         finally:
             if reader is not None:
                 reader.close()
