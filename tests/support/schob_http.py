@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import ssl
 import threading
 import time
@@ -72,26 +73,35 @@ class Reporter:
     def close(self) -> None:
         """Send nothing any more."""
         self.stopped.set()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         while self._idle:
             self._idle.pop().close()
 
     def _put(self, path: str, content: bytes) -> int:
         """The status of the answer to one request on a connection of its own while it lasts."""
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._new()
+        connection = self._idle_one() or self._new()
         try:
             status = self._exchange(connection, path, content)
         except BaseException:
             connection.close()
             raise
         self._idle.append(connection)
+        if self.stopped.is_set():
+            self._hang_up()
         return status
 
-    def _exchange(
-        self, connection: http.client.HTTPConnection, path: str, content: bytes
-    ) -> int:
+    def _idle_one(self) -> Optional[http.client.HTTPConnection]:
+        """A connection that the server has not closed meanwhile, as Go's library has it."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.sock is not None and not select.select([connection.sock], [], [], 0)[0]:
+                return connection
+            connection.close()
+        return None
+
+    def _exchange(self, connection: http.client.HTTPConnection, path: str, content: bytes) -> int:
         connection.putrequest("PUT", path, skip_accept_encoding=True)
         for name, value in self._headers(path, content).items():
             connection.putheader(name, value)

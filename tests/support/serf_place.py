@@ -14,6 +14,7 @@ from api_desk import key_of, public_pem
 from chef_servers import Said
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from house import ADMIN, ORG, House, open_house
+from peer import free_port
 from raw_server import PATIENCE
 from schob import Node, Schob
 from serf_cluster import SerfAgent, SerfCluster
@@ -110,9 +111,7 @@ class SerfPlace:
 
     def _all_up(self, names: Tuple[str, ...], until: float) -> bool:
         """Wait until all are up or that time has come, for a heartbeat may get lost."""
-        wait_until(
-            lambda: set(names) <= self.up() or time.monotonic() > until, f"{names} to be up"
-        )
+        wait_until(lambda: set(names) <= self.up() or time.monotonic() > until, f"{names} to be up")
         return set(names) <= self.up()
 
     def up(self) -> "set[str]":
@@ -208,7 +207,9 @@ def open_serf_place(
     """A server over Serf without nodes, or the end of the test where Serf is missing."""
     with open_serf(folder / "serf", profile="lan", auth_key=auth_key) as cluster:
         agent = cluster.add("push")
-        own = {"serf.organization": ORG, "serf.address": agent.rpc_address}
+        own: Dict[str, Any] = {"serf.organization": ORG, "serf.address": agent.rpc_address}
+        # A server that was given port 0 can't have its port again while old connections linger.
+        own["http.port"] = free_port()
         if auth_key is not None:
             own["serf.auth_key"] = auth_key
         (folder / "house").mkdir()
