@@ -32,9 +32,9 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SerfPlace]:
 @pytest.mark.parametrize("size", [1, 10, 36, 60])
 def test_a_job_over_many_nodes(crowd: SerfPlace, size: int) -> None:
     nodes = CROWD[:size]
-    job = crowd.start("ls", *nodes, run_timeout=RUN_TIMEOUT)
+    job = crowd.start_once("ls", *nodes, run_timeout=RUN_TIMEOUT)
     ended = crowd.wait_job(job, RUN_TIMEOUT + PATIENCE + 10.0)
-    reached = [node for node in nodes if has_heard(crowd.schobs[node], job)]
+    reached = [node for node in nodes if crowd.schobs[node].has_heard(job)]
     assert ended["status"] == "complete" and len(reached) >= size - 1
     assert sorted(ended["nodes"].pop("succeeded")) == sorted(reached)
     assert sum(map(len, ended["nodes"].values())) == size - len(reached)
@@ -42,10 +42,6 @@ def test_a_job_over_many_nodes(crowd: SerfPlace, size: int) -> None:
         assert crowd.wait_last(job, node) == "hello world\n"
         assert crowd.run(job, node)["output"] == "hello world\n"
     assert starts_twice(crowd, job) == []
-
-
-def has_heard(schob: Schob, job: str) -> bool:
-    return any(job.encode() in payload for payload in schob.commands)
 
 
 def starts_twice(place: SerfPlace, job: str) -> List[str]:

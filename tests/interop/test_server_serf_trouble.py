@@ -1,4 +1,4 @@
-"""Our server over real Serf when things go wrong: silence, restarts, wrong keys, strange queries."""
+"""Our server over real Serf in trouble: silence, restarts, wrong keys, strange queries."""
 
 from __future__ import annotations
 

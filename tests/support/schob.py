@@ -81,6 +81,10 @@ class Schob(threading.Thread):
 
     # For the test
 
+    def has_heard(self, job: str) -> bool:
+        """True when it got a command about a job."""
+        return any(job.encode() in payload for payload in self.commands)
+
     def beat(self) -> None:
         """Send a heartbeat now."""
         self._next_beat = 0.0

@@ -1,4 +1,4 @@
-"""One command as schob runs it, with the order and the form of its reports. Source: shovey 5.4-5.6."""
+"""One command as schob runs it, with the order and form of its reports. Source: shovey 5.4."""
 
 from __future__ import annotations
 

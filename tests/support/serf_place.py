@@ -7,7 +7,7 @@ import time
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import requests
 from api_desk import key_of, public_pem
@@ -36,6 +36,10 @@ WHITELIST = {
     "long": "seq 1 1500",
 }
 """Lines are split at spaces, without quotes: the shell of ``both`` gets a single word."""
+
+_ATTEMPTS = 5
+_GOSSIP = 4.0
+"""Seconds in which a query has reached a node, or never will."""
 
 
 class SerfPlace:
@@ -91,7 +95,7 @@ class SerfPlace:
 
     def start_schob(self, agent: SerfAgent, key: RSAPrivateKey, **more: Any) -> Schob:
         """Start the schob of an agent."""
-        given = {"whitelist": WHITELIST, "auth_key": agent.auth_key, **more}
+        given: Dict[str, Any] = {"whitelist": WHITELIST, "auth_key": agent.auth_key, **more}
         address, url = agent.rpc_address, self.house.address
         schob = Schob(Node(agent.name, address, url, key, self.server_key, **given))
         self.schobs[agent.name] = schob
@@ -153,11 +157,26 @@ class SerfPlace:
         body = {"command": command, "nodes": list(nodes), "request": str(uuid.uuid4())}
         return self.call("POST", JOBS, {**body, **more})
 
-    def start(self, command: str, *nodes: str, **more: Any) -> str:
-        """Start a job; its id."""
+    def start_once(self, command: str, *nodes: str, **more: Any) -> str:
+        """Start a job; its id. Serf may lose the command of a node on its way."""
         said = self.post(command, *nodes, **more)
         assert said.status == 200, said
         return str(said.json["id"])
+
+    def start(self, command: str, *nodes: str, **more: Any) -> str:
+        """Start a job that reaches all nodes with a schob, if need be after some that did not."""
+        for _ in range(_ATTEMPTS):
+            job = self.start_once(command, *nodes, **more)
+            until = time.monotonic() + _GOSSIP
+            wait_until(lambda: self.reached(job, nodes) or time.monotonic() > until)
+            if self.reached(job, nodes):
+                return job
+            self.cancel(job)
+        raise AssertionError(f"{_ATTEMPTS} jobs did not reach all of {nodes}")
+
+    def reached(self, job: str, nodes: Sequence[str]) -> bool:
+        """True when those of the nodes that have a schob have heard of a job."""
+        return all(self.schobs[name].has_heard(job) for name in nodes if name in self.schobs)
 
     def job(self, job: str) -> Dict[str, Any]:
         """A job."""
