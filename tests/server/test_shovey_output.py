@@ -99,6 +99,27 @@ def test_a_waiting_reader_hears_of_the_end(desk: ShoveyDesk) -> None:
     assert found[0]["is_last"] is True
 
 
+def test_readers_of_ended_jobs_leave_threads_to_others(store_url: str) -> None:
+    with open_shovey_desk(store_url, http={"threads": 3}) as desk:
+        desk.beat(NODE)
+        job = desk.start(NODE)
+        desk.report(job, "succeeded")
+        found: List[Dict[str, Any]] = []
+        readers = [
+            threading.Thread(target=lambda: found.append(desk.stream(job, "?wait=20")))
+            for _ in range(2)
+        ]
+        for reader in readers:
+            reader.start()
+        while not found:
+            pass
+        assert found[0]["output"] == "" and any(reader.is_alive() for reader in readers)
+        desk.chunk(job, 0, "late", is_last=True)
+        for reader in readers:
+            reader.join(20)
+        assert found[1]["output"] == "late"
+
+
 def test_a_reader_may_wait_for_the_last_pieces_of_a_job_that_has_ended(desk: ShoveyDesk) -> None:
     """A schob reports its final status before it sends the rest of the output."""
     job = desk.start(NODE)

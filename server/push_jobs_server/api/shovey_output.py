@@ -47,6 +47,8 @@ class ShoveyOutput:
         self._org = org
         self._reads = SerfReads(services.store)
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
+        # Feeds have threads of their own; who waits without one leaves half of the others free.
+        self._places = threading.Semaphore(int(services.settings["http.threads"]) // 2)
 
     # Pieces that come
 
@@ -124,6 +126,8 @@ class ShoveyOutput:
             reader = self._services.feeds.open_output(self._org, job.id)
         except Busy:
             return self._look(self._again(job), node, kind, seq)
+        if reader is None and not self._places.acquire(blocking=False):
+            return self._look(self._again(job), node, kind, seq)
         try:
             while True:
                 found, is_last = self._look(self._again(job), node, kind, seq)
@@ -134,7 +138,9 @@ class ShoveyOutput:
                     # The job has ended, so nobody rings; the last pieces may still come (5.4).
                     time.sleep(min(left, LOOK_AGAIN))
         finally:
-            if reader is not None:
+            if reader is None:
+                self._places.release()
+            else:
                 reader.close()
 
     def _again(self, job: JobRecord) -> JobRecord:

@@ -306,7 +306,7 @@ class SerfThread(threading.Thread):
             self._send(order, query.attempt + 1)
 
     def _learn_name(self, body: Mapping[str, Any]) -> None:
-        """Our agent's name: the member whose address and port are those that it listens on."""
+        """At least as long as our agent's name: which of the members it is, it does not say."""
         members = body.get("Members")
         names = [m.get("Name", "") for m in members or () if isinstance(m, dict)]
         self._name = max((str(name) for name in names), key=len, default="")
