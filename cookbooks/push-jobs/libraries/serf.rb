@@ -10,6 +10,7 @@ module PushJobs
       USER = '_serf'.freeze # made by Debian's package, for its service
       FOLDER = '/etc/serf'.freeze
       SETTINGS = "#{FOLDER}/push-jobs.json".freeze
+      SNAPSHOT = '/var/lib/serf/push-jobs.snapshot'.freeze
       RPC = '127.0.0.1:7373'.freeze
       # Where a public key that is given as text is kept for the agent.
       KEY_FILE = '/etc/chef/push-jobs-serf.pub'.freeze
@@ -37,6 +38,7 @@ module PushJobs
           Group=#{USER}
           ExecStartPre=
           StateDirectory=serf
+          StateDirectoryMode=0700
           CapabilityBoundingSet=
           NoNewPrivileges=yes
           PrivateDevices=yes

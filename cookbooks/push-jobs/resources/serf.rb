@@ -37,10 +37,11 @@ default_action %i(create enable start)
 
 action_class do
   def settings
-    given = { 'rpc_addr' => new_resource.rpc_address, 'rpc_auth' => new_resource.rpc_auth_key, 'bind' => new_resource.bind, 'encrypt_key' => new_resource.encrypt_key,
+    # After a restart it finds the members again that it knew: nobody else would look for it.
+    given = { 'snapshot_path' => PushJobs::Cookbook::Serf::SNAPSHOT, 'rejoin_after_leave' => true, 'rpc_addr' => new_resource.rpc_address, 'rpc_auth' => new_resource.rpc_auth_key, 'bind' => new_resource.bind, 'encrypt_key' => new_resource.encrypt_key,
               'query_size_limit' => new_resource.query_size_limit }
     given['retry_join'] = new_resource.join unless new_resource.join.empty?
-    given.compact.merge(new_resource.settings.compact, 'node_name' => new_resource.node_name)
+    given.merge(new_resource.settings, 'node_name' => new_resource.node_name).compact
   end
 
   def check_properties!
@@ -70,6 +71,14 @@ action_class do
     end
   end
 
+  def make_state
+    directory ::File.dirname(PushJobs::Cookbook::Serf::SNAPSHOT) do
+      owner PushJobs::Cookbook::Serf::USER
+      group PushJobs::Cookbook::Serf::USER
+      mode '0700'
+    end
+  end
+
   def write_settings(restart)
     file new_resource.path do
       content "#{JSON.pretty_generate(settings)}\n"
@@ -91,6 +100,7 @@ action :create do
   end
   drop_in(restart) if ChefUtils.systemd?
   package PushJobs::Cookbook::Serf::PACKAGE
+  make_state
   write_settings(restart)
 end
 

@@ -20,7 +20,11 @@ describe 'push_jobs_serf' do
       is_expected.to start_service('serf')
     end
 
-    it { expect(settings).to eq('node_name' => 'web1', 'rpc_addr' => '127.0.0.1:7373') }
+    it 'has the name of the node, listens for this machine alone, and remembers the members' do
+      expect(settings).to eq('node_name' => 'web1', 'rpc_addr' => '127.0.0.1:7373', 'snapshot_path' => '/var/lib/serf/push-jobs.snapshot', 'rejoin_after_leave' => true)
+    end
+
+    it { is_expected.to create_directory('/var/lib/serf').with(owner: '_serf', mode: '0700') }
     it { is_expected.to create_file(path).with(owner: 'root', group: '_serf', mode: '0640', sensitive: true) }
 
     it 'has it wait for its settings and run without rights' do
@@ -43,7 +47,7 @@ describe 'push_jobs_serf' do
         join %w(192.0.2.2 push.example.com:7947)
         encrypt_key ['k' * 32].pack('m0')
         query_size_limit 1380
-        settings tags: { role: 'web' }, 'profile' => 'wan', 'snapshot_path' => nil
+        settings tags: { role: 'web' }, 'profile' => 'wan', 'snapshot_path' => nil, 'rejoin_after_leave' => nil
       end
     end
     stubs_for_provider('push_jobs_serf[/etc/serf/push-jobs.json]') { |provider| shell(provider, true) }
