@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import threading
-from typing import Any, Dict, Iterator, List
+from typing import Any, Iterator
 
 import pytest
 from api_desk import key_of
@@ -283,116 +282,6 @@ def test_a_complete_job_stays_complete(desk: ShoveyDesk) -> None:
     desk.report(job, "succeeded")
     reply = desk.call("PUT", JOBS + "/cancel", {"run_id": job})
     assert (reply.status, reply.json["status"]) == (200, "complete")
-
-
-# Output
-
-
-def test_pieces_in_any_order_find_their_place(desk: ShoveyDesk) -> None:
-    job = desk.start(NODE)
-    for seq, text in ((2, "c"), (1, "b")):
-        assert desk.chunk(job, seq, text).status == 200
-    assert desk.stream(job)["output"] == "" and desk.run(job)["output"] == ""
-    desk.chunk(job, 0, "a")
-    shown = desk.stream(job)
-    assert (shown["output"], shown["last_seq"], shown["is_last"]) == ("abc", 2, False)
-    assert desk.run(job)["output"] == "abc"
-    again = desk.chunk(job, 1, "other")
-    assert again.status == 409
-    assert again.error == [f"sequence 1 for {job} - {NODE} already exists"]
-    assert desk.stream(job, "?sequence=1")["output"] == "bc"
-
-
-def test_a_gap_stops_a_reader_until_the_end(desk: ShoveyDesk) -> None:
-    job = desk.start(NODE)
-    desk.chunk(job, 0, "a")
-    desk.chunk(job, 2, "c", is_last=True)
-    shown = desk.stream(job)
-    assert (shown["output"], shown["last_seq"], shown["is_last"]) == ("a", 0, False)
-    desk.report(job, "succeeded")
-    shown = desk.stream(job)
-    assert (shown["output"], shown["last_seq"], shown["is_last"]) == ("ac", 2, True)
-    assert desk.run(job)["output"] == "ac"
-
-
-def test_both_streams_in_the_order_of_arrival(desk: ShoveyDesk) -> None:
-    job = desk.start(NODE)
-    desk.chunk(job, 0, "o1 ")
-    desk.chunk(job, 0, "e1 ", "stderr", is_last=True)
-    desk.chunk(job, 1, "o2")
-    both = desk.stream(job, "?output_type=both")
-    assert (both["output"], both["last_seq"], both["is_last"]) == ("o1 e1 o2", 2, False)
-    desk.chunk(job, 2, "", is_last=True)
-    rest = desk.stream(job, "?output_type=both&sequence=3")
-    assert (rest["output"], rest["last_seq"], rest["is_last"]) == ("", 3, True)
-
-
-def test_output_after_the_end_still_counts(desk: ShoveyDesk) -> None:
-    job = desk.start(NODE)
-    desk.report(job, "succeeded")
-    assert desk.stream(job)["is_last"] is False
-    desk.chunk(job, 0, "late", is_last=True)
-    assert desk.stream(job)["output"] == "late" and desk.run(job)["output"] == "late"
-
-
-def test_a_stream_that_never_ends_is_over_after_a_while(desk: ShoveyDesk) -> None:
-    job = desk.start(NODE)
-    desk.chunk(job, 0, "some")
-    desk.report(job, "succeeded")
-    assert desk.stream(job)["is_last"] is False
-    desk.desk.skew = 31.0
-    assert desk.stream(job)["is_last"] is True
-
-
-def test_a_reader_may_wait_for_more(desk: ShoveyDesk) -> None:
-    job = desk.start(NODE)
-    found: List[Dict[str, Any]] = []
-    reader = threading.Thread(target=lambda: found.append(desk.stream(job, "?wait=20")))
-    reader.start()
-    while desk.desk.feeds._count == 0:
-        pass
-    desk.chunk(job, 0, "now\n")
-    reader.join(20)
-    assert found[0]["output"] == "now\n"
-    for wrong in ("x", "-1", "61", ""):
-        assert desk.call("GET", f"/shovey/stream/{job}/{NODE}?wait={wrong}").status == 400
-
-
-def test_a_waiting_reader_hears_of_the_end(desk: ShoveyDesk) -> None:
-    job = desk.start(NODE)
-    found: List[Dict[str, Any]] = []
-    reader = threading.Thread(target=lambda: found.append(desk.stream(job, "?wait=20")))
-    reader.start()
-    while desk.desk.feeds._count == 0:
-        pass
-    desk.report(job, "nacked")
-    reader.join(20)
-    assert found[0]["is_last"] is True
-
-
-def test_too_much_output_keeps_head_and_tail(desk: ShoveyDesk) -> None:
-    job = desk.start(NODE)
-    for seq in range(20):
-        assert desk.chunk(job, seq, f"{seq:03d}" * 341 + "\n").status == 200
-    desk.chunk(job, 20, "the end", is_last=True)
-    desk.report(job, "succeeded")
-    output = desk.run(job)["output"]
-    assert output.startswith("000000") and output.endswith("the end")
-    assert len(output) < 5000 and "left out" in output
-
-
-def test_pieces_behind_a_missing_one_have_a_limit(desk: ShoveyDesk) -> None:
-    job = desk.start(NODE)
-    statuses = [desk.chunk(job, seq, "x" * 1000).status for seq in range(1, 8)]
-    assert statuses == [200] * 5 + [413] * 2
-    assert desk.chunk(job, 0, "x").status == 200
-    assert desk.chunk(job, 6, "x").status == 200
-
-
-@pytest.mark.parametrize("path", ["stream/{job}/nope", "jobs/{job}/nope", "stream/nope/{node}"])
-def test_unknown_runs_are_404_for_operators(desk: ShoveyDesk, path: str) -> None:
-    job = desk.start(NODE)
-    assert desk.call("GET", "/shovey/" + path.format(job=job, node=NODE)).status == 404
 
 
 # Statuses

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from house import Done
@@ -17,16 +18,19 @@ class KnifeShove:
 
     Args:
         folder: where its files go; made here.
-        url: address of the server, over plain HTTP.
+        url: address of the server.
         user: who signs.
         key: with what.
+        ca: certificate of the authority that is trusted; None for plain HTTP.
 
     Raises Missing where the Ruby programs are not installed.
     """
 
-    def __init__(self, folder: Path, url: str, user: str, key: RSAPrivateKey) -> None:
+    def __init__(
+        self, folder: Path, url: str, user: str, key: RSAPrivateKey, ca: Optional[Path] = None
+    ) -> None:
         extra = ['require "chef/rest"']
-        self._knife = Knife(folder, url, user, key, extra=extra, RUBYLIB=str(_RUBY))
+        self._knife = Knife(folder, url, user, key, ca, extra=extra, RUBYLIB=str(_RUBY))
 
     def __call__(self, *words: str) -> Done:
         """Run ``knife goiardi`` with these words to its end."""

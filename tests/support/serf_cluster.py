@@ -132,8 +132,9 @@ class SerfAgent(Peer):
         assert told.code == 0, told
         found = json.loads(told.out)
         # Now and then Serf makes up replies at the end, of nobody and without content.
-        acks = sorted(node for node in found["Acks"] if node)
-        return Replies(acks, {node: text for node, text in found["Responses"].items() if node})
+        acks = sorted(node for node in found["Acks"] or () if node)
+        responses = (found["Responses"] or {}).items()
+        return Replies(acks, {node: text for node, text in responses if node})
 
     def event(self, name: str, payload: str) -> None:
         """Send a user event, which other events of its name do not replace."""

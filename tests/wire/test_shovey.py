@@ -32,7 +32,11 @@ def vector_key(name: str) -> RSAPrivateKey:
     return chef_auth.load_private_key(VECTORS["keys"][name]["private_pkcs1_pem"].encode())
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def case_id(case: Dict[str, Any]) -> str:
+    return str(case["id"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=case_id)
 def test_a_vector_verifies_or_not(case: Dict[str, Any]) -> None:
     payload = shovey.decode(case["sent_json"].encode())
     key = parts(vector_key(case["verify_with_key"]))
@@ -44,7 +48,7 @@ def test_a_vector_verifies_or_not(case: Dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [each for each in CASES if each["verifies"]], ids=lambda case: case["id"]
+    "case", [each for each in CASES if each["verifies"]], ids=case_id
 )
 def test_a_vector_is_signed_byte_for_byte(case: Dict[str, Any]) -> None:
     payload = case["signed_payload"]

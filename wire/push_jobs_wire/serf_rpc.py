@@ -113,10 +113,17 @@ class Reader:
             return self._record(header, item)
         if not isinstance(item.get("Seq"), int) or not isinstance(item.get("Error"), str):
             raise RemoteError("the Serf agent sent a header without Seq and Error")
+        if self._is_echo(item):
+            return None
         if self._has_body(item):
             self._header = item
             return None
         return self._record(item, None)
+
+    def _is_echo(self, header: Mapping[str, Any]) -> bool:
+        """True for the second refusal of one command: its body was taken for a header (3.2)."""
+        known = header["Seq"] in self._commands or header["Seq"] in self._answered
+        return not known and header["Error"] in _REFUSED_BEFORE
 
     def _has_body(self, header: Mapping[str, Any]) -> bool:
         seq, error = header["Seq"], header["Error"]

@@ -25,6 +25,8 @@ TYPES = ("stdout", "stderr", "both")
 LAST_WORDS = 30.0
 """Seconds after the end of a run in which its last piece may come (5.6: some never do)."""
 LONGEST_WAIT = 60.0
+LOOK_AGAIN = 0.1
+"""Seconds between two looks for the last pieces of a job that has ended."""
 _MOST_HELD = 1000
 """Pieces of a stream that may come before one that is missing."""
 _LOCKS = 64
@@ -45,6 +47,8 @@ class ShoveyOutput:
         self._org = org
         self._reads = SerfReads(services.store)
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
+        # Feeds have threads of their own; who waits without one leaves half of the others free.
+        self._places = threading.Semaphore(int(services.settings["http.threads"]) // 2)
 
     # Pieces that come
 
@@ -121,18 +125,22 @@ class ShoveyOutput:
         try:
             reader = self._services.feeds.open_output(self._org, job.id)
         except Busy:
-            reader = None
+            return self._look(self._again(job), node, kind, seq)
+        if reader is None and not self._places.acquire(blocking=False):
+            return self._look(self._again(job), node, kind, seq)
         try:
-            found, is_last = self._look(self._again(job), node, kind, seq)
-            while reader is not None and not found and not is_last:
-                left = until - time.monotonic()
-                over = left <= 0 or reader.take(min(left, 1.0)) is None
+            while True:
                 found, is_last = self._look(self._again(job), node, kind, seq)
-                if over:
-                    break
-            return found, is_last
+                left = until - time.monotonic()
+                if found or is_last or left <= 0 or self._services.feeds.closed:
+                    return found, is_last
+                if reader is None or reader.take(min(left, 1.0)) is None:
+                    # The job has ended, so nobody rings; the last pieces may still come (5.4).
+                    time.sleep(min(left, LOOK_AGAIN))
         finally:
-            if reader is not None:
+            if reader is None:
+                self._places.release()
+            else:
                 reader.close()
 
     def _again(self, job: JobRecord) -> JobRecord:

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from push_jobs_server.audit import job_started
 from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.admission import Admission
 from push_jobs_server.engine.cancels import Cancels
 from push_jobs_server.engine.dialogue import Dialogue
-from push_jobs_server.engine.events import Event, Told, start_event
+from push_jobs_server.engine.events import Event, Told
 from push_jobs_server.engine.inbox import Inbox
 from push_jobs_server.engine.job import JobMachine, Report
 from push_jobs_server.engine.job_table import JobTable
@@ -30,21 +29,8 @@ from push_jobs_server.engine.serf import SerfKnown, SerfNodes
 from push_jobs_server.engine.sightings import Sightings
 from push_jobs_server.engine.starts import Starts
 from push_jobs_server.node_records import NodeSighted, Refusal
-from push_jobs_server.records import (
-    Audited,
-    Change,
-    EngineStatus,
-    JobChanged,
-    JobCreated,
-    JobNode,
-    JobRecord,
-    JobRequest,
-    NodeView,
-    OtherRequest,
-    Outcome,
-)
-from push_jobs_wire.messages import Abort, ServerMessage
-from push_jobs_wire.states import OPEN_NODE, JobStatus, NodeInput
+from push_jobs_server.records import Change, EngineStatus, JobChanged, JobRecord, NodeView, Outcome
+from push_jobs_wire.states import OPEN_NODE, NodeInput
 
 _DOWN_AFTER_RESTART = 7
 """Heartbeat intervals after a restart in which the nodes of unfinished jobs may come back."""

@@ -31,7 +31,7 @@ class Port:
         return self._engine.serf.why_not(key)
 
     def send(self, node: str, message: ServerMessage) -> None:
-        """See ``Nodes``. Over Serf the answer to a ``Commit`` is yes: a node that is up is ready."""
+        """See ``Nodes``. Over Serf the answer to a ``Commit`` is yes: who is up is ready."""
         engine, key = self._engine, (self._org, node)
         if isinstance(message, Commit) and engine.roster.get(key) is None and engine.serf.up(key):
             engine.serf.commit(self._job_id, node)

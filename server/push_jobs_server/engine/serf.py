@@ -28,7 +28,7 @@ DOWN_AFTER = 600.0
 """Seconds without a heartbeat after which a node is down."""
 CHECK_EVERY = 60.0
 PATIENCE = 15.0
-"""Seconds beyond its time limit in which a node may report: gossip and repeated reports take some."""
+"""Seconds beyond its time limit in which a node may report: gossip and repeats take some."""
 ASK_AGAIN = 10.0
 """Seconds after which a start is sent again to a node of ours that never said anything about it."""
 

@@ -1,4 +1,4 @@
-"""Starts of jobs: stored first, then begun, then answered; a repeated one means the first job. Pure."""
+"""Starts of jobs: stored first, then begun, then answered; a repeated one is the first. Pure."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ import selectors
 import socket
 import threading
 import time
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Dict, Mapping, Optional, Set, Tuple
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
@@ -32,6 +32,8 @@ STREAM = f"query:{shovey.HEARTBEAT},member-failed,member-leave"
 CONNECT_WITHIN = 5.0
 CANCEL_LASTS = 60.0
 """Seconds for which a cancel waits for an agent that is away; a start does not wait."""
+CANCEL_ATTEMPTS = 3
+"""Times that a cancel is sent to a node whose Serf agent does not acknowledge it."""
 _ANSWER = b'{"response":"ok"}'
 _PIECE = 65536
 _MOST_ORDERS = 10_000
@@ -54,10 +56,22 @@ class SerfPlace:
 
 @dataclass(frozen=True)
 class _Query:
-    """One query that is on its way or answered by acknowledgements."""
+    """One query that is on its way or answered by acknowledgements of the ``heard``."""
 
     order: Order
     nodes: Tuple[str, ...]
+    attempt: int
+    heard: Set[str] = field(default_factory=set)
+
+    def lost_cancel(self) -> Optional[Order]:
+        """The cancel for those who did not hear it: gossip may lose it, and twice does no harm.
+
+        A start is never sent twice, for a schob would run it twice.
+        """
+        nodes = tuple(node for node in self.nodes if node not in self.heard)
+        if self.order.action != shovey.CANCEL or not nodes:
+            return None
+        return replace(self.order, nodes=nodes)
 
 
 class SerfThread(threading.Thread):
@@ -137,12 +151,20 @@ class SerfThread(threading.Thread):
         reason = str(getattr(error, "strerror", None) or error)
         where = f"{self._place.host}:{self._place.port}"
         pause = self._link.lost(f"the Serf agent of this server ({where}) is away: {reason}")
-        self._queries.clear()
+        self._keep_cancels()
         self._tell_problem()
         until = time.monotonic() + pause
         while not self._stopping and time.monotonic() < until:
             self._send_orders()
             self._wait(until - time.monotonic())
+
+    def _keep_cancels(self) -> None:
+        """What was on its way when the connection broke: cancels are sent again."""
+        queries, self._queries = self._queries, {}
+        for query in queries.values():
+            order = query.lost_cancel()
+            if order is not None and not self._orders.full():
+                self._orders.put_nowait((order, time.monotonic()))
 
     def _wait(self, seconds: float) -> None:
         with selectors.DefaultSelector() as selector:
@@ -225,13 +247,13 @@ class SerfThread(threading.Thread):
         for _ in range(self._counted.qsize()):
             self._link.respond(self._counted.get_nowait(), _ANSWER)
 
-    def _send(self, order: Order) -> None:
+    def _send(self, order: Order, attempt: int = 1) -> None:
         payload = self._payload(order)
         # The agent's own name is in every query; before it is known, the longest one is assumed.
         origin = self._name or "x" * 64
         for nodes in split(origin, shovey.QUERY, payload, order.nodes, self._place.limit):
             seq = self._link.query(shovey.QUERY, payload, nodes, ack=True)
-            self._queries[seq] = _Query(order, tuple(nodes))
+            self._queries[seq] = _Query(order, tuple(nodes), attempt)
 
     def _payload(self, order: Order) -> bytes:
         run_id, now = shovey.job_uuid(order.job_id), time.time()
@@ -272,11 +294,19 @@ class SerfThread(threading.Thread):
         job_id, node = query.order.job_id, body.get("From")
         if body.get("Type") == "done":
             del self._queries[seq]
-        elif body.get("Type") == "ack" and node and query.order.action == shovey.START:
-            self._tell(lambda engine: engine.serf.acked(job_id, str(node)))
+            self._repeat(query)
+        elif body.get("Type") == "ack" and node:
+            query.heard.add(str(node))
+            if query.order.action == shovey.START:
+                self._tell(lambda engine: engine.serf.acked(job_id, str(node)))
+
+    def _repeat(self, query: _Query) -> None:
+        order = query.lost_cancel()
+        if order is not None and query.attempt < CANCEL_ATTEMPTS:
+            self._send(order, query.attempt + 1)
 
     def _learn_name(self, body: Mapping[str, Any]) -> None:
-        """Our agent's name: the member whose address and port are those that it listens on."""
+        """At least as long as our agent's name: which of the members it is, it does not say."""
         members = body.get("Members")
         names = [m.get("Name", "") for m in members or () if isinstance(m, dict)]
         self._name = max((str(name) for name in names), key=len, default="")
