@@ -33,8 +33,11 @@ LATER = "0.2.0"
 ORG, ADMIN = "acme", "alice"
 MIGRATE = "migrate"
 """The suite whose node has the old client before it gets our cookbook."""
+SERVERS = {"serf-peer": "serf"}
+"""Nodes whose server is not the hub but the node of another suite."""
 HUB, HUB_ADDRESS = "hub", "10.77.0.10"
 SERVER = f"https://{HUB_ADDRESS}:10003/organizations/{ORG}"
+_PUBLIC = "/run/node.pub"
 _DATA = "/var/lib/push-jobs-server"
 _AS_SERVER = ("runuser", "-u", "push-jobs-server", "--", "push-jobs-server")
 _SSH_CONFIG = """Host *
@@ -124,14 +127,13 @@ def plain(packages: Path, folder: Path) -> Path:
     return folder
 
 
-def register(lab: Lab, name: str) -> str:
-    """Make a client for a node; returns its private key."""
-    node = hub(lab)
+def register(node: Node, name: str) -> str:
+    """Make a client at the server of ``node``; returns its private key."""
     pair = new_key_pair()
     script = f"{' '.join(_AS_SERVER)} client delete {name} --org {ORG} >/dev/null 2>&1 || true"
     node.run("sh", "-c", script)
-    create = f"cat >/run/first/pub && {' '.join(_AS_SERVER)} client create {name} --org {ORG}"
-    node.run("sh", "-c", f"{create} --public-key /run/first/pub", text=pair.public)
+    create = f"{' '.join(_AS_SERVER)} client create {name} --org {ORG} --public-key {_PUBLIC}"
+    node.run("sh", "-c", f"cat >{_PUBLIC} && {create}", text=pair.public)
     return pair.private.decode("ascii")
 
 
@@ -154,13 +156,16 @@ def boot(suite: str) -> None:
     lab = the_lab()
     if lab.node(suite).address:
         lab.node(suite).remove()
-    private = register(lab, suite)
+    server = lab.node(SERVERS[suite]) if suite in SERVERS else hub(lab)
+    private = register(server, suite)
     layers = [chef_layer(), image.base(say)]
     if suite == MIGRATE:
         layers.insert(0, old_client_layer())
     node = lab.add(suite, layers, suites()[suite])
     node.write("/etc/chef/client.pem", private, 0o600)
-    node.write("/etc/chef/trusted_certs/push.crt", (lab.folder / "ca.crt").read_text())
+    node.write("/etc/chef/trusted_certs/push.crt", server.run("cat", f"{_DATA}/ca.crt"))
+    if suite in SERVERS:
+        node.write("/etc/chef/serf.pub", server.run("cat", "/etc/push-jobs-server/serf.pub"))
     for folder, version in (("packages", None), ("packages-later", LATER)):
         plain(built_packages.packages(version), node.upper / "opt" / folder)
     node.boot()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 import pytest
 from outside import Operator
@@ -55,6 +55,12 @@ def _merge(into: Dict[str, Any], changes: Dict[str, Any]) -> None:
 def machine(host: Any) -> Machine:
     """The node of this suite."""
     return Machine(host)
+
+
+@pytest.fixture
+def machine_of() -> Callable[[Any], Machine]:
+    """Makes the same of another node."""
+    return Machine
 
 
 @pytest.fixture

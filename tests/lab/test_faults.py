@@ -47,7 +47,7 @@ def lab() -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def node(lab: Lab) -> Node:
     """A node with an agent from our packages."""
-    key = kitchen.register(lab, NODE)
+    key = kitchen.register(kitchen.hub(lab), NODE)
     made = lab.add(NODE, [image.base(print)])
     made.write("/etc/chef/client.pem", key, 0o600)
     made.write("/etc/chef/trusted_certs/push.crt", (lab.folder / "ca.crt").read_text())

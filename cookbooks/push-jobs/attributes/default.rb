@@ -78,6 +78,34 @@ default['push_jobs']['settings'] = {}
 # How the agent is supervised: systemd or sysv (a script with a pid file); nil finds out.
 default['push_jobs']['init_style'] = nil
 
+## Jobs over Serf
+# Take jobs over Serf, from a server of ours or a goiardi. Without it none of the attributes below is looked at, except by a server.
+default['push_jobs']['serf']['enabled'] = false
+# Root of that server, as `https://push.example.com:10003/`; needed when enabled.
+default['push_jobs']['serf']['url'] = nil
+# Public key with which commands are checked: what `push-jobs-server serf-key` prints, or the path of a file with it; needed when enabled.
+default['push_jobs']['serf']['sign_pub_key'] = nil
+# How many seconds old, or ahead, a command may be.
+default['push_jobs']['serf']['time_slew'] = nil
+# Also hold the session with the push jobs server that `chef.chef_server_url` names. Without it the agent takes jobs over Serf alone.
+default['push_jobs']['serf']['pushy'] = true
+# Install, configure and run Serf from the package of Debian and Ubuntu, under the name of the node. False where Serf is run by other means: then only `rpc_address` and `rpc_auth_key` count.
+default['push_jobs']['serf']['install'] = true
+# Where the Serf agent listens for programs of this machine.
+default['push_jobs']['serf']['rpc_address'] = '127.0.0.1:7373'
+# Key that these have to know; needed where others can reach that address.
+default['push_jobs']['serf']['rpc_auth_key'] = nil
+# IP address at which it listens for the cluster, with a port if not 7946; nil means all addresses.
+default['push_jobs']['serf']['bind'] = nil
+# Addresses of members of the cluster, such as the server's; tried until one answers.
+default['push_jobs']['serf']['join'] = []
+# Key of the cluster, the same on all members: base64 of 16, 24 or 32 bytes, as `serf keygen` makes it.
+default['push_jobs']['serf']['encrypt_key'] = nil
+# Largest query in bytes, up to 1380; nil means 1024. It counts on the server: a larger one reaches more nodes at once.
+default['push_jobs']['serf']['query_size_limit'] = nil
+# More of Serf's own settings, by their names in its JSON file.
+default['push_jobs']['serf']['settings'] = {}
+
 ## Server (recipe server)
 # Address of the package, or a list: the server and `python3-push-jobs-wire`.
 default['push_jobs']['server']['package_url'] = nil
@@ -97,6 +125,8 @@ default['push_jobs']['server']['admin_key_path'] = nil
 default['push_jobs']['server']['hosts'] = nil
 # Settings of the server that differ from their defaults, with sections as mappings (docs/settings-server.md).
 default['push_jobs']['server']['settings'] = {}
+# Send jobs over Serf, too, to the nodes of `server.org`; the Serf agent of the server is set up by the attributes below `serf`.
+default['push_jobs']['server']['serf'] = false
 # More organizations.
 default['push_jobs']['server']['organizations'] = []
 # Users: name => mapping with `public_key` (a path or PEM text) and, if wanted, `orgs` (a list) and `admin` (true).

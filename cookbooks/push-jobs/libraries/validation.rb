@@ -54,7 +54,15 @@ module PushJobs
         server = node['push_jobs']['server'].to_h
         found = %w(org admin).select { |name| server[name].to_s.empty? }.map { |name| "server.#{name} is not set" }
         found += %w(settings users clients groups).reject { |name| server[name].is_a?(Hash) }.map { |name| "server.#{name} is #{Whitelist.describe(server[name])}, expected a mapping" }
+        found += ["server.#{Serf.switch_problem('serf', server['serf'])}"] unless Whitelist.bool?(server['serf'])
+        found += Serf.machine_problems(node['push_jobs']['serf'].to_h, node['platform_family']) if server['serf'] == true
         fail_with(platform_problems(node) + found + package_problems(server).map { |problem| "server.#{problem}" })
+      end
+
+      # Raises with every problem of the attributes of the Serf agent; the others of a node are checked with it.
+      def check_serf!(node)
+        serf = node['push_jobs']['serf'].to_h
+        fail_with(platform_problems(node) + Serf.machine_problems(serf, node['platform_family']) + [Identity.node_name_problem(Identity.node_name(node['push_jobs']['chef']['node_name']))].compact)
       end
 
       def fail_with(problems)
@@ -66,8 +74,8 @@ module PushJobs
 
       def problems(node)
         attributes = node['push_jobs'].to_h
-        platform_problems(node) + OldClient.problems + whitelist_problems(attributes['whitelist']) + identity_problems(attributes['chef'] || {}) +
-          package_problems(attributes) + plain_problems(attributes) + list_problems(attributes) + other_problems(attributes)
+        platform_problems(node) + OldClient.problems + whitelist_problems(attributes['whitelist']) + identity_problems(attributes['chef'] || {}, pushy?(attributes['serf'])) +
+          package_problems(attributes) + plain_problems(attributes) + list_problems(attributes) + other_problems(attributes) + Serf.agent_problems(attributes['serf'] || {}, node['platform_family'])
       end
 
       def warnings(node)
@@ -91,9 +99,14 @@ module PushJobs
         entries.is_a?(Hash) ? found.map { |each| "whitelist: #{each}" } : found.map { |each| "whitelist #{each}" }
       end
 
-      def identity_problems(given)
+      # A node that takes jobs over Serf alone has no push jobs server.
+      def pushy?(serf)
+        serf.nil? || serf['enabled'] != true || serf['pushy'] != false
+      end
+
+      def identity_problems(given, pushy)
         [
-          Identity.url_problem(Identity.server_url(given['chef_server_url'])),
+          (Identity.url_problem(Identity.server_url(given['chef_server_url'])) if pushy),
           Identity.node_name_problem(Identity.node_name(given['node_name'])),
           Identity.key_problem(Identity.client_key(given['client_key_path'])),
           ssl_problem(given['ssl_verify_mode']),

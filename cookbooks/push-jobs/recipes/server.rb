@@ -2,6 +2,7 @@
 PushJobs::Cookbook::Validation.check_server!(node)
 
 server = node['push_jobs']['server']
+include_recipe 'push-jobs::serf' if server['serf']
 
 push_jobs_install 'push-jobs-server' do
   part :server
@@ -17,6 +18,7 @@ push_jobs_server 'push-jobs-server' do
   admin_key server['admin_key_path']
   hosts server['hosts'].to_a unless server['hosts'].nil?
   settings server['settings'].to_h
+  serf PushJobs::Cookbook::Serf.for_server(node['push_jobs']['serf'].to_h) if server['serf']
   organizations server['organizations'].to_a
   users server['users'].to_h
   clients server['clients'].to_h

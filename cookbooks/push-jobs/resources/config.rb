@@ -54,13 +54,29 @@ property :log_keep, Integer,
 property :allow_unencrypted, [true, false],
          default: false,
          description: 'Accept a server that offers no encryption.'
+property :pushy, [true, false],
+         default: true,
+         description: 'Whether there is a session with a push jobs server; without it chef_server_url counts for nothing, and shovey_url is needed.'
+property :shovey_url, String,
+         description: 'Root of a server whose jobs come over Serf; unset means that none do.'
+property :serf_addr, String,
+         description: 'RPC address of the Serf agent of this node.'
+property :serf_auth_key, String,
+         sensitive: true,
+         description: 'RPC key of that agent.'
+property :sign_pub_key, String,
+         description: 'File with the public key with which commands over Serf are checked.'
+property :time_slew, [Integer, Float],
+         description: 'How many seconds old, or ahead, a command over Serf may be.'
 property :settings, Hash,
          default: {},
          description: 'More settings of the agent by their own names; they win.'
 
 action_class do
   def settings
-    names = %i(chef_server_url node_name client_key trusted_certs_dir ca_file http_proxy https_proxy no_proxy start_runner log_level allow_unencrypted)
+    names = %i(chef_server_url node_name client_key trusted_certs_dir ca_file http_proxy https_proxy no_proxy start_runner log_level allow_unencrypted
+               shovey_url serf_addr serf_auth_key sign_pub_key time_slew)
+    names.delete(:chef_server_url) unless new_resource.pushy
     given = names.to_h { |name| [name.to_s, new_resource.send(name)] }
     given['whitelist'] = new_resource.whitelist_path
     given['log_location'] = log_file if new_resource.log_dir

@@ -20,6 +20,10 @@ property :settings, Hash,
          coerce: proc { |value| PushJobs::Cookbook::Whitelist.normalize(value) },
          default: {},
          description: 'Settings that differ from their defaults, with sections as mappings (docs/settings-server.md).'
+property :serf, Hash,
+         sensitive: true,
+         coerce: proc { |value| PushJobs::Cookbook::Whitelist.normalize(value) },
+         description: 'The section `serf` of the settings, when jobs go over Serf, too: { address, auth_key, query_size_limit }, each if wanted. organization is org.'
 property :organizations, [String, Array],
          coerce: proc { |value| Array(value) },
          default: [],
@@ -88,10 +92,16 @@ action_class do
     end
   end
 
+  def wanted_settings
+    return new_resource.settings if new_resource.serf.nil?
+
+    PushJobs::Cookbook::ServerSettings.merge({ 'serf' => { 'organization' => new_resource.org }.merge(new_resource.serf) }, new_resource.settings)
+  end
+
   # What init wrote, with what is given above it; comments are lost only when something changes.
   def write_settings
     path = ::File.join(PushJobs::Cookbook::Units::SERVER_DATA, 'settings.yml')
-    settings = PushJobs::Cookbook::ServerSettings.merged(path, new_resource.settings)
+    settings = PushJobs::Cookbook::ServerSettings.merged(path, wanted_settings)
     return if settings.nil?
 
     file path do
@@ -102,6 +112,19 @@ action_class do
       sensitive true
       verify { |candidate| PushJobs::Cookbook::ServerSettings.check!(candidate) }
       notifies :restart, "service[#{PushJobs::Cookbook::Units::SERVER}]", :delayed
+    end
+  end
+
+  # For nodes over Serf, and for whoever tells it to them.
+  def publish_serf_key
+    shown = asked('serf-key')
+    shown.error!
+    directory ::File.dirname(PushJobs::Cookbook::Serf::SERVER_KEY_FILE) do
+      mode '0755'
+    end
+    file PushJobs::Cookbook::Serf::SERVER_KEY_FILE do
+      content shown.stdout
+      mode '0644'
     end
   end
 
@@ -139,6 +162,7 @@ action :create do
   end
   prepare
   write_settings
+  publish_serf_key unless new_resource.serf.nil?
   new_resource.organizations.each { |name| administer("make the organization #{name}", 'org', 'create', name) if asked('org', 'show', name).error? }
   create_users
   create_clients

@@ -5,6 +5,7 @@ An image is kept by what it is made from: another list of packages makes another
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import Callable, List
@@ -27,6 +28,9 @@ PACKAGES = (
     # A node whose clock is wrong is one whose agent sees another time.
     "faketime",
 )
+ARCHIVE = ("serf", "lsb-base")
+"""Packages that are not installed yet: nodes find them as in a mirror of Debian."""
+
 MASKED = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer"),
     *("dpkg-db-backup.timer", "systemd-pstore.service", "console-getty.service"),
@@ -35,6 +39,19 @@ MASKED = (
 _MOST = 3
 """Images that stay in the cache."""
 
+# Runs inside, while the machine's package sources are still there.
+_DOWNLOAD = """set -e
+mkdir -p /opt/debian
+cd /opt/debian
+apt-get download --quiet --quiet -o APT::Sandbox::User=root {packages}
+for file in *.deb; do
+    dpkg-deb --field "$file"
+    echo "Filename: ./$file"
+    echo "Size: $(stat --format %s "$file")"
+    echo "SHA256: $(sha256sum "$file" | cut -d ' ' -f 1)"
+    echo
+done >Packages
+"""
 _CLIENT = """#!/bin/sh
 # Only the gems beside this program count, whatever else the node has.
 export GEM_HOME={root}/gems GEM_PATH={root}/gems CHEF_LICENSE=accept-no-persist LANG=C.UTF-8
@@ -48,7 +65,9 @@ def base(say: Callable[[str], None]) -> Path:
     def make(folder: Path) -> None:
         say("making the base image of the nodes (about a minute, once)")
         words = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"]
-        run([*words, "--include=" + ",".join(PACKAGES), SUITE, folder, *_sources()])
+        fetch = _DOWNLOAD.format(packages=" ".join(ARCHIVE))
+        hook = f'--customize-hook=chroot "$1" sh -c {shlex.quote(fetch)}'
+        run([*words, "--include=" + ",".join(PACKAGES), hook, SUITE, folder, *_sources()])
         _prepare(folder)
 
     return kept("images", "base", Path(__file__).read_bytes(), make, _MOST)
@@ -102,6 +121,16 @@ def _prepare(folder: Path) -> None:
     # A name server that nobody can reach costs 15 s in each run of Chef.
     (folder / "etc/resolv.conf").unlink(missing_ok=True)
     (folder / "etc/resolv.conf").write_text("")
+    _open_archive(folder)
     journal = folder / "etc/systemd/journald.conf.d"
     journal.mkdir(parents=True, exist_ok=True)
     (journal / "volatile.conf").write_text("[Journal]\nStorage=volatile\n")
+
+
+def _open_archive(folder: Path) -> None:
+    """Leave the packages of ``ARCHIVE`` as the only ones that apt knows."""
+    lists = folder / "etc/apt/sources.list.d"
+    for path in (folder / "etc/apt/sources.list", *lists.glob("*")):
+        path.unlink(missing_ok=True)
+    (lists / "lab.list").write_text("deb [trusted=yes] file:/opt/debian ./\n")
+    run(["chroot", folder, "apt-get", "--quiet", "-o", "APT::Sandbox::User=root", "update"])

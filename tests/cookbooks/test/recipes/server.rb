@@ -4,7 +4,7 @@ execute "openssl rsa -in /etc/chef/client.pem -pubout -out #{public_key}" do
   creates public_key
 end
 
-node.default['push_jobs']['server']['clients'] = { 'server' => { 'public_key' => public_key } }
+node.default['push_jobs']['server']['clients'] = { node['push_jobs']['chef']['node_name'] => { 'public_key' => public_key } }
 include_recipe 'push-jobs::server'
 include_recipe 'push-jobs::knife'
 

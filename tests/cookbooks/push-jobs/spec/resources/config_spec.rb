@@ -49,6 +49,25 @@ describe 'push_jobs_config' do
     end
   end
 
+  context 'with jobs over Serf alone' do
+    recipe do
+      push_jobs_config '/etc/chef/push-jobs-client.yml' do
+        pushy false
+        shovey_url 'https://push.example.com:10003/'
+        serf_addr '127.0.0.1:7373'
+        serf_auth_key 'a: "b"'
+        sign_pub_key '/etc/chef/push-jobs-serf.pub'
+        time_slew 60
+      end
+    end
+
+    it 'writes the names of the agent, and no push jobs server' do
+      expect(settings).to include('shovey_url' => 'https://push.example.com:10003/', 'serf_addr' => '127.0.0.1:7373', 'serf_auth_key' => 'a: "b"',
+                                  'sign_pub_key' => '/etc/chef/push-jobs-serf.pub', 'time_slew' => 60, 'node_name' => 'web1')
+      expect(settings).not_to include('chef_server_url')
+    end
+  end
+
   context 'without systemd' do
     before { allow(ChefUtils).to receive(:systemd?).and_return(false) }
     recipe { push_jobs_config '/etc/chef/push-jobs-client.yml' }

@@ -64,6 +64,26 @@ describe 'push_jobs_server' do
   end
 end
 
+describe 'push_jobs_server with jobs over Serf' do
+  step_into :push_jobs_server
+
+  recipe do
+    push_jobs_server 'server' do
+      org 'acme'
+      admin 'alice'
+      serf 'auth_key' => 'k', 'query_size_limit' => 1380
+      settings 'serf' => { 'query_size_limit' => 1300 }
+    end
+  end
+  stubs_for_provider('push_jobs_server[server]') { |provider| allow(provider).to receive_shell_out('push-jobs-server', 'serf-key', user: 'push-jobs-server', group: 'push-jobs-server', stdout: 'PEM') }
+
+  it 'switches them on for its first organization' do
+    expect(YAML.safe_load(chef_run.file('/var/lib/push-jobs-server/settings.yml').content)).to eq('serf' => { 'organization' => 'acme', 'auth_key' => 'k', 'query_size_limit' => 1300 })
+  end
+
+  it { is_expected.to create_file('/etc/push-jobs-server/serf.pub').with(content: 'PEM', mode: '0644') }
+end
+
 describe 'push_jobs_server with a user without a key' do
   recipe do
     push_jobs_server 'server' do
