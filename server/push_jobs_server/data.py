@@ -82,13 +82,7 @@ def init(plan: Plan, now: float) -> Installed:
 
 def signing_key(data_dir: Path) -> RSAPrivateKey:
     """Return the key that signs heartbeats; raises PushJobsError that names its file."""
-    path = data_dir / SIGNING_KEY
-    try:
-        return load_private_key(read(path))
-    except FileError:
-        raise
-    except LocalError as error:
-        raise DataError(f"{path}: {error}") from error
+    return _private_key(data_dir / SIGNING_KEY)
 
 
 def shovey_key(path: Path) -> RSAPrivateKey:
@@ -99,6 +93,10 @@ def shovey_key(path: Path) -> RSAPrivateKey:
     """
     if not path.exists():
         write_new(path, new_key_pair().private)
+    return _private_key(path)
+
+
+def _private_key(path: Path) -> RSAPrivateKey:
     try:
         return load_private_key(read(path))
     except FileError:
