@@ -277,6 +277,13 @@ def test_a_cancel_counts_at_once_and_is_sent(desk: ShoveyDesk) -> None:
     assert (again.status, again.json["status"]) == (200, "cancelled")
 
 
+def test_our_own_cancel_says_that_the_node_was_told(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE).replace("-", "")
+    path = f"/organizations/acme/pushy/v1/jobs/{job}/cancel"
+    (node,) = desk.call("POST", path).json["nodes"]
+    assert node == {"name": NODE, "cancel": "requested", "status": "aborted"}
+
+
 def test_a_complete_job_stays_complete(desk: ShoveyDesk) -> None:
     job = desk.start(NODE)
     desk.report(job, "succeeded")

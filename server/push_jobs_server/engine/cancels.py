@@ -96,4 +96,6 @@ class Cancels:
 def _effect(before: NodeStatus, after: NodeStatus) -> CancelEffect:
     if before.final:
         return CancelEffect.ENDED
-    return CancelEffect.RELEASED if after.final else CancelEffect.REQUESTED
+    # Over Serf nothing comes back from a node that was told to stop: it is aborted at once.
+    told = after is NodeStatus.ABORTED or not after.final
+    return CancelEffect.REQUESTED if told else CancelEffect.RELEASED
