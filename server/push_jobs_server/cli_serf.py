@@ -10,7 +10,7 @@ from push_jobs_server import settings
 from push_jobs_server.cli_support import data_dir_of, examples
 
 
-@click.command("serf-key", epilog=examples("serf-key", "serf-key > /etc/chef/shovey-sign.pub"))
+@click.command("serf-key", epilog=examples("serf-key", "--data-dir /srv/push-jobs serf-key"))
 @click.pass_context
 def serf_key_command(context: click.Context) -> None:
     """Print the public key with which nodes over Serf verify commands.

@@ -108,7 +108,7 @@ def test_a_query_that_is_too_large_ends_the_part_of_its_node(place: SerfPlace) -
     wait_until(lambda: LONG_NAME in place.up(), "the long name to be up")
     job = place.start(LONG_COMMAND, "n1", LONG_NAME)
     ended = place.wait_job(job)
-    assert ended["nodes"] == {"succeeded": ["n1"], "killed": [LONG_NAME]}
+    assert ended["nodes"] == {"succeeded": ["n1"], "failed": [LONG_NAME]}
     run = place.run(job, LONG_NAME)
     assert "refused the command: query exceeds limit of 1024 bytes" in run["error"]
 

@@ -136,7 +136,7 @@ def test_what_the_agent_refuses_ends_the_parts(desk: ShoveyDesk) -> None:
     (order,) = desk.orders.taken
     reason = "query exceeds limit of 1024 bytes"
     desk.tell(lambda engine: engine.serf.refused(order, (NODE,), reason))
-    assert desk.get(f"{JOBS}/{job}")["nodes"] == {"killed": [NODE], "created": [OTHER]}
+    assert desk.get(f"{JOBS}/{job}")["nodes"] == {"failed": [NODE], "created": [OTHER]}
     assert desk.run(job)["error"] == reason
 
 

@@ -57,6 +57,8 @@ RUNNING: Tuple[Row, ...] = (
     (("ack_run",), FINAL, None, "client_died_while_running", True),
     (("nack_run",), ("ready",), "failed", "run_nacked", True),
     (("nack_run",), ("running",), "failed", "run_nacked_while_running", True),
+    (("refused",), ("ready",), "nacked", "run_nacked", False),
+    (("refused",), ("running",), "failed", "run_nacked_while_running", False),
     (("succeeded",), ("running",), "succeeded", "success", False),
     (("failed",), ("running",), "failed", "failure", False),
     (("succeeded", "failed"), ("ready",), "crashed", "crashed", True),

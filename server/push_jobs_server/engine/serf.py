@@ -232,7 +232,7 @@ class SerfNodes:
         self._engine.log("the Serf agent refused a query", details)
         if order.action == START:
             for node in nodes:
-                self._hear(order.job_id, node, Report(NodeInput.DOWN, Outcome(reason=reason)))
+                self._hear(order.job_id, node, Report(NodeInput.NACK_RUN, Outcome(reason=reason)))
 
     def _hear(self, job_id: str, node: str, report: Report) -> None:
         job = self._engine.jobs.by_id.get(job_id)
