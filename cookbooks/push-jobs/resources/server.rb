@@ -117,6 +117,9 @@ action_class do
 
   # For nodes over Serf, and for whoever tells it to them.
   def publish_serf_key
+    # Why-run has only told of the package that would bring the program.
+    return if whyrun_mode?
+
     shown = asked('serf-key')
     shown.error!
     directory ::File.dirname(PushJobs::Cookbook::Serf::SERVER_KEY_FILE) do
