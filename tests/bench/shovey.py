@@ -47,7 +47,7 @@ WHITELIST = {"true": "true", "clock": {"command_line": _LINES, "shell": True}}
 
 
 class Times(NamedTuple):
-    """Seconds of one job, or None for a part that was not seen; ``fate`` is ok, stuck or lost."""
+    """Seconds of one job; ``fate`` is ok, stuck, lost (by Serf) or unseen (complete, unwatched)."""
 
     fate: str
     gossip: float = 0.0
@@ -135,8 +135,9 @@ class Side:
     def _times(
         self, job: str, nodes: List[str], posted: float, running: float, complete: float
     ) -> Times:
-        sent, heard = self._watch.sent[job], self._watch.last_heard(job, nodes)
-        assert heard is not None, f"job {job} is complete, but not all nodes heard of it"
+        sent, heard = self._watch.sent.get(job), self._watch.last_heard(job, nodes)
+        if sent is None or heard is None:
+            return Times("unseen")
         gossip = max(0.0, heard - sent)
         rest = complete - posted - gossip
         return Times("ok", gossip, rest, sent - posted, running - heard, complete - running)
