@@ -32,12 +32,14 @@ class Watch(threading.Thread):
 
     Attributes:
         sent: when the first query about a job was sent, by job id.
+        queries: how many were sent about a job, by job id.
         heard: when a node's agent first told of a job, by job id and node.
     """
 
     def __init__(self, *servers: SerfAgent) -> None:
         super().__init__(name="serf-watch", daemon=True)
         self.sent: Dict[str, float] = {}
+        self.queries: Dict[str, int] = {}
         self.heard: Dict[Tuple[str, str], float] = {}
         self._selector = selectors.DefaultSelector()
         self._stopping = False
@@ -88,6 +90,7 @@ class Watch(threading.Thread):
             job = job_in(str((record.body or {}).get("Log", "")))
             if job is not None:
                 self.sent.setdefault(job, now)
+                self.queries[job] = self.queries.get(job, 0) + 1
 
     def _hear(self, node: str, records: List[Record], now: float) -> None:
         for record in records:

@@ -57,6 +57,7 @@ class Times(NamedTuple):
     to_query: float = 0.0
     to_running: float = 0.0
     to_complete: float = 0.0
+    queries: int = 0
 
 
 class Side:
@@ -148,7 +149,8 @@ class Side:
             return Times("unseen")
         gossip = max(0.0, heard - sent)
         rest = complete - posted - gossip
-        return Times("ok", gossip, rest, sent - posted, running - heard, complete - running)
+        parts = (sent - posted, running - heard, complete - running)
+        return Times("ok", gossip, rest, *parts, self._watch.queries[job])
 
     def all(self, part: str, size: int) -> List[float]:
         """Milliseconds of a part of all jobs of a size."""
@@ -221,8 +223,9 @@ def compared(theirs: Side, ours: Side) -> Figures:
         gossip = [each for side in sides.values() for each in side.all("gossip", size)]
         shown[f"gossip_{size}_ms"] = _middle(gossip)
         for name, side in sides.items():
-            for part in ("to_query", "to_running", "to_complete"):
+            for part in ("gossip", "to_query", "to_running", "to_complete"):
                 shown[f"{name}_{part}_{size}_ms"] = _middle(side.all(part, size))
+            shown[f"{name}_queries_{size}"] = _middle(side.all("queries", size)) / 1000
             shown[f"{name}_stuck_{size}"] = side.count("stuck", size)
             shown[f"{name}_lost_by_serf_{size}"] = side.count("lost", size)
             shown[f"{name}_unseen_{size}"] = side.count("unseen", size)
