@@ -13,7 +13,6 @@ import built_packages
 import kitchen
 import pytest
 from lab import image
-from lab.commands import LabError
 from lab.network import Lab
 from lab.node import Node
 from labs import main_pid, new_lab
@@ -147,20 +146,13 @@ def _is_there(node: Node, path: str) -> bool:
 
 
 def test_a_job_that_reboots_its_node(node: Node, operator: OneNode) -> None:
-    started = node.run("cat", "/proc/1/stat").split()[21]
+    started = node.started
     job_id = operator.start_there("reboot")
     outcome = operator.final(job_id)
     # The command itself just asks for the reboot; whether it ends before that is a race.
     assert outcome["status"] in ("succeeded", "crashed")
-    wait_long(lambda: _started(node) not in ("", started), "the reboot")
+    wait_long(lambda: node.started not in ("", started), "the reboot")
     node.wait_until_ready()
-
-
-def _started(node: Node) -> str:
-    try:
-        return node.run("cat", "/proc/1/stat").split()[21]
-    except LabError:
-        return ""
 
 
 def test_a_session_that_is_killed_during_a_job(node: Node, operator: OneNode) -> None:

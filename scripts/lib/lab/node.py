@@ -143,6 +143,18 @@ class Node:
         container = _child(shell) if shell else None
         return _child(container) if container else None
 
+    @property
+    def started(self) -> str:
+        """When its process 1 was started, in ticks of this machine; "" while it is off.
+
+        Looked at from outside: a node that shuts down stops what it finds inside, and nsenter,
+        which waits for that, would stop with it.
+        """
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        except OSError:
+            return ""
+
     def inside(self, words: Sequence[Word]) -> List[str]:
         """A command line that runs inside, as root of the node. Raises LabError when it is off."""
         if self.pid is None:
