@@ -210,14 +210,14 @@ def test_silent_nodes_end_by_time_also_over_a_restart(place: SerfPlace) -> None:
     place.schobs["lossy"].node.habits.lost = {"succeeded", "failed"}
     before = time.monotonic()
     job = place.start("sleep", "mortal", run_timeout=1)
-    other = place.start("ls", "lossy", "n1", run_timeout=1)
+    other = place.start("ls", "lossy", "n1", run_timeout=5)
     place.wait_run(job, "mortal", "running")
     place.schobs["mortal"].close()
     assert place.wait_last(other, "lossy") == "hello world\n"
     place.house.kill_server()
     place.house.start_server()
     for each in (job, other):
-        assert place.wait_job(each, PATIENCE + 10.0)["status"] == "complete"
+        assert place.wait_job(each, PATIENCE + 20.0)["status"] == "complete"
     assert time.monotonic() - before > PATIENCE
     assert place.job(job)["nodes"] == {"failed": ["mortal"]}
     assert place.job(other)["nodes"] == {"failed": ["lossy"], "succeeded": ["n1"]}

@@ -191,9 +191,6 @@ def test_an_input_in_a_state(stage: Stage, case: Case) -> None:
 
 def test_the_cases_are_the_tables() -> None:
     rows = {
-        (phase, *key)
-        for phase, table in TABLES.items()
-        for key in table
-        if key[0] not in OVER_SERF
+        (phase, *key) for phase, table in TABLES.items() for key in table if key[0] not in OVER_SERF
     }
     assert rows <= set(CASES)

@@ -58,9 +58,7 @@ def test_requests_byte_for_byte(frame: Dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
-@pytest.mark.parametrize(
-    "frame", [f for f in FRAMES if f["name"] != BEFORE_AUTH], ids=frame_name
-)
+@pytest.mark.parametrize("frame", [f for f in FRAMES if f["name"] != BEFORE_AUTH], ids=frame_name)
 def test_answers_in_pieces_of_any_size(frame: Dict[str, Any], size: int) -> None:
     reader, data = reader_for(frame), bytes.fromhex(frame["response_hex"])
     records = []

@@ -47,9 +47,7 @@ def test_a_vector_verifies_or_not(case: Dict[str, Any]) -> None:
             shovey.verify(payload, key)
 
 
-@pytest.mark.parametrize(
-    "case", [each for each in CASES if each["verifies"]], ids=case_id
-)
+@pytest.mark.parametrize("case", [each for each in CASES if each["verifies"]], ids=case_id)
 def test_a_vector_is_signed_byte_for_byte(case: Dict[str, Any]) -> None:
     payload = case["signed_payload"]
     assert shovey.signing_block(payload).decode() == case["signing_block"]
