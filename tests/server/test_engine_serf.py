@@ -21,11 +21,15 @@ def desk_with(*nodes: str, extended: bool = False) -> EngineDesk:
     desk.engine.serf.problem = None
     for node in nodes:
         desk.engine.serf.heartbeat(node, "up", extended)
+    desk.collect()
     desk.store()
     return desk
 
 
 def orders(desk: EngineDesk) -> List[Tuple[str, str, Tuple[str, ...]]]:
+    """What is sent once all is stored."""
+    desk.collect()
+    desk.store()
     return [(each.action, each.job_id, each.nodes) for each in desk.engine.serf.take_orders()]
 
 
@@ -73,6 +77,19 @@ def test_a_cancel_of_a_job_over_both_transports() -> None:
     desk.reply("p1", NodeInput.ABORTED)
     desk.store()
     assert desk.job() == ("aborted", {"p1": "aborted", "s1": "aborted"})
+
+
+def test_nothing_is_sent_before_the_part_is_stored() -> None:
+    """A report that came first would be about a run that is not there."""
+    desk = desk_with("s1")
+    desk.ask(nodes=("s1",))
+    batch = desk.held.pop(0)  # the job itself is stored, its parts wait
+    desk.stored.extend(batch.changes)
+    desk._settle(batch)
+    desk.collect()
+    assert [type(each).__name__ for each in desk.held[0].changes][0] == "SerfRun"
+    assert desk.engine.serf.take_orders() == []
+    assert orders(desk) == [("start", "j1", ("s1",))]
 
 
 def test_a_node_over_serf_runs_several_jobs_at_once() -> None:

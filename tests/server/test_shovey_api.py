@@ -60,6 +60,7 @@ def test_the_pushy_routes_show_the_same_job(desk: ShoveyDesk) -> None:
 
 def test_a_job_of_the_pushy_route_runs_on_nodes_over_serf(desk: ShoveyDesk) -> None:
     assert desk.desk.post({"command": "ls", "nodes": [NODE]}).status == 201
+    desk.desk.wait_for_writer()  # nothing is sent before the node's part is stored
     assert [order.nodes for order in desk.orders.taken] == [(NODE,)]
     states = desk.get("/organizations/acme/pushy/node_states")
     assert states == [{"node_name": n, "availability": "available"} for n in (NODE, OTHER)]

@@ -205,9 +205,11 @@ class SerfNodes:
         return found
 
     def _order(self, action: str, job_id: str, node: str) -> None:
+        """Send a command once the part is stored: the node's first report may follow at once."""
         known = self._nodes.get(node)
-        extended = known is not None and known.extended
-        self._orders.setdefault((action, job_id, extended), []).append(node)
+        key = (action, job_id, known is not None and known.extended)
+        after = self._engine.batch(job_id).after
+        after.append(lambda: self._orders.setdefault(key, []).append(node))
 
     def _ask_again(self, name: str) -> None:
         """A start may have got lost in the gossip; nodes of ours never start a job twice."""
