@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from push_jobs_server.api.job_body import check_texts
 from push_jobs_server.api.services import Failure
 from push_jobs_server.serf_records import RunReport
+from push_jobs_wire.messages import STREAMS
 
 DEFAULT_TIMEOUT = 300
 """Seconds."""
@@ -20,7 +21,6 @@ _LARGEST_SEQ = 2**53
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]*)?)%")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _SPECIAL = re.compile(r"[+-]?(nan|inf(inity)?)", re.IGNORECASE)
-STREAMS = ("stdout", "stderr")
 
 
 @dataclass(frozen=True)

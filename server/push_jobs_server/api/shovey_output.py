@@ -11,10 +11,11 @@ from urllib.parse import parse_qs
 from push_jobs_server.api.services import Failure, Services
 from push_jobs_server.api.shovey_body import ChunkBody, read_chunk
 from push_jobs_server.api.shovey_documents import run_word
-from push_jobs_server.api.shovey_runs import ask_stored, check_reporter, find_run
+from push_jobs_server.api.shovey_runs import ask_stored, check_reporter, find_run, find_serf_run
 from push_jobs_server.records import Busy, JobRecord
 from push_jobs_server.serf_records import SerfChunk
 from push_jobs_server.store.serf_reads import Channel, SerfReads
+from push_jobs_wire.messages import STREAMS
 from push_jobs_wire.shovey_words import NO_OUTPUT
 from push_jobs_wire.states import NodeStatus
 
@@ -55,16 +56,14 @@ class ShoveyOutput:
     def take(self, asked: "Asked", run_id: str, node: str) -> Dict[str, str]:
         """Store a piece of output; the same number again is refused with 409."""
         check_reporter(self._org, asked.caller, node)
-        job = find_run(self._services, self._org, run_id, node)
+        job_id = find_serf_run(self._services, self._reads, self._org, run_id, node)
         body = read_chunk(asked.body)
-        if node not in self._reads.runs(job.id):
-            raise Failure(404, f"run {run_id} for node {node} not found")
-        with self._locks[hash((job.id, node)) % _LOCKS]:
-            channel = self._reads.channel(job.id, node, body.stream, body.seq)
+        with self._locks[hash((job_id, node)) % _LOCKS]:
+            channel = self._reads.channel(job_id, node, body.stream, body.seq)
             if channel.known:
                 text = f"sequence {body.seq} for {run_id} - {node} already exists"
                 raise Failure(409, text)
-            chunks = self._placed(job.id, node, body, channel)
+            chunks = self._placed(job_id, node, body, channel)
             ask_stored(self._services, lambda engine, answer: engine.serf.chunks(chunks, answer))
         return {"response": "ok"}
 
@@ -185,7 +184,7 @@ class ShoveyOutput:
         """A node that does not come over Serf: its output is one piece, once it has ended."""
         if not job.nodes[node].status.final or seq > 0:
             return [], job.nodes[node].status.final
-        streams = ("stdout", "stderr") if kind == "both" else (kind,)
+        streams = STREAMS if kind == "both" else (kind,)
         limit = int(self._services.settings["max_output"])
         texts = [
             self._services.store.output(self._org, job.id, node, stream, limit) or b""

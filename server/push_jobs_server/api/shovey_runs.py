@@ -12,6 +12,8 @@ from push_jobs_server.api.shovey_jobs import find_job
 from push_jobs_server.records import JobRecord
 from push_jobs_server.store import StoreError
 from push_jobs_server.store.serf_reads import SerfReads
+from push_jobs_wire.messages import STREAMS
+from push_jobs_wire.shovey import job_id_of
 from push_jobs_wire.states import JobStatus
 
 if TYPE_CHECKING:
@@ -34,16 +36,14 @@ class ShoveyRuns:
         """What became of a node's part, with its output."""
         job = find_run(self._services, self._org, run_id, node)
         run = self._reads.runs(job.id).get(node)
-        stdout, stderr = (self._output(job, node, stream) for stream in ("stdout", "stderr"))
+        stdout, stderr = (self._output(job, node, stream) for stream in STREAMS)
         return run_document(job, node, run, stdout, stderr)
 
     def report(self, asked: "Asked", run_id: str, node: str) -> Dict[str, str]:
         """Take a node's report; it is stored when this answers."""
         check_reporter(self._org, asked.caller, node)
-        job = find_run(self._services, self._org, run_id, node)
-        report = read_report(asked.body, job.id, node)
-        if node not in self._reads.runs(job.id):
-            raise Failure(404, f"run {run_id} for node {node} not found")
+        job_id = find_serf_run(self._services, self._reads, self._org, run_id, node)
+        report = read_report(asked.body, job_id, node)
         ask_stored(self._services, lambda engine, answer: engine.serf.report(report, answer))
         return {"id": run_id, "node": node, "response": "ok"}
 
@@ -64,6 +64,18 @@ def find_run(services: Services, org: str, run_id: str, node: str) -> JobRecord:
     if node not in job.nodes or job.status is JobStatus.QUORUM_FAILED:
         raise Failure(404, f"run {run_id} for node {node} not found")
     return job
+
+
+def find_serf_run(services: Services, reads: SerfReads, org: str, run_id: str, node: str) -> str:
+    """The id of a job in which this node has a part over Serf. Raises Failure 404.
+
+    Nodes report thousands of times; the job with all its nodes is read only to say what is missing.
+    """
+    job_id = job_id_of(run_id)
+    if job_id is not None and reads.has_run(org, job_id, node):
+        return job_id
+    find_run(services, org, run_id, node)
+    raise Failure(404, f"run {run_id} for node {node} not found")
 
 
 def check_reporter(org: str, caller: Caller, node: str) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import and_, bindparam, func, select
 from push_jobs_server.serf_records import NodeStatusSeen, SerfChunk, SerfRun
 from push_jobs_server.store.store import Store
 from push_jobs_server.store.tables import jobs, node_statuses, serf_chunks, serf_runs
-from push_jobs_wire.states import FINAL_JOB
+from push_jobs_wire.states import FINAL_JOB, JobStatus
 
 _OF_RUN = (
     serf_chunks.c.job_id == bindparam("id"),
@@ -39,6 +39,16 @@ _ALL_CHUNKS = (
     select(serf_chunks)
     .where(*_OF_RUN, serf_chunks.c.arrival >= bindparam("seq"))
     .order_by(serf_chunks.c.arrival)
+)
+_HAS_RUN = (
+    select(serf_runs.c.node)
+    .join(jobs, jobs.c.id == serf_runs.c.job_id)
+    .where(
+        jobs.c.org == bindparam("org"),
+        jobs.c.status != JobStatus.QUORUM_FAILED.value,
+        serf_runs.c.job_id == bindparam("id"),
+        serf_runs.c.node == bindparam("node"),
+    )
 )
 _RUNS = select(serf_runs).where(serf_runs.c.job_id == bindparam("id"))
 _OPEN_RUNS = (
@@ -105,6 +115,12 @@ class SerfReads:
         values = {"id": job_id, "node": node, "seq": number}
         with self._store.reading() as connection:
             return [_chunk(row) for row in connection.execute(_ALL_CHUNKS, values)]
+
+    def has_run(self, org: str, job_id: str, node: str) -> bool:
+        """Whether a node has a part over Serf in a job that runs or ran; one look at one row."""
+        values = {"org": org, "id": job_id, "node": node}
+        with self._store.reading() as connection:
+            return connection.execute(_HAS_RUN, values).first() is not None
 
     def runs(self, job_id: str) -> Dict[str, SerfRun]:
         """What is known of the nodes of a job that take part over Serf."""
