@@ -28,6 +28,7 @@ from push_jobs_agent.config import Config
 from push_jobs_agent.ends import AskRunner
 from push_jobs_agent.fetcher import Fetcher
 from push_jobs_agent.logs import log
+from push_jobs_agent.output_reading import ReadSpoolPart, read_or_lose
 from push_jobs_agent.reload import Reload
 from push_jobs_agent.runner.errors import RunnerError
 from push_jobs_agent.server_settings import ServerSettings, from_json
@@ -42,7 +43,6 @@ LAST_WORDS = 0.5
 """Seconds that the last messages may take to leave when the agent ends."""
 
 ReadSpool = Callable[[str, str], Tuple[bytes, bytes]]
-ReadSpoolPart = Callable[[str, str, str, int, int], Tuple[int, bytes]]
 
 
 class PushyEnd:
@@ -244,7 +244,9 @@ class PushyEnd:
         if isinstance(action, ReadOutput):
             return self._session.output_read(action.job_id, self._output(action.job_id), now)
         if isinstance(action, ReadPart):
-            return self._session.part_read(action, *self._part(action), now)
+            return self._session.part_read(
+                action, *read_or_lose(self._read_part, self._config["state_dir"], action), now
+            )
         if isinstance(action, Ask):
             self._ask(action, now.steady)
         elif isinstance(action, Fetch):
@@ -268,11 +270,3 @@ class PushyEnd:
         except RunnerError as error:
             log("error", "no output for the outcome", {"job_id": job_id, "reason": str(error)})
             return None
-
-    def _part(self, part: ReadPart) -> Tuple[int, bytes]:
-        folder = self._config["state_dir"]
-        try:
-            return self._read_part(folder, part.job_id, part.stream, part.offset, part.most)
-        except RunnerError as error:
-            log("error", "output is lost", {"job_id": part.job_id, "reason": str(error)})
-            return part.offset, b""

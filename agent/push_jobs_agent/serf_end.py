@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from typing import Any, Callable, Deque, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Deque, Iterable, List, Mapping, Optional
 
 from push_jobs_agent import config as settings
 from push_jobs_agent import serf_settings
@@ -27,9 +27,9 @@ from push_jobs_agent.actions import (
 from push_jobs_agent.config import Config
 from push_jobs_agent.ends import AskRunner
 from push_jobs_agent.logs import log
+from push_jobs_agent.output_reading import ReadSpoolPart, read_or_lose
 from push_jobs_agent.reload import Reload
 from push_jobs_agent.reporter import Reporter
-from push_jobs_agent.runner.errors import RunnerError
 from push_jobs_agent.serf_pulse import Pulse
 from push_jobs_agent.serf_runs import SerfRuns
 from push_jobs_agent.serf_store import SerfStore
@@ -41,8 +41,6 @@ from push_jobs_wire.settings import SettingsError
 
 LAST_WORDS = 2.0
 """Seconds that reports on their way may take when the agent ends; the next agent repeats them."""
-
-ReadSpoolPart = Callable[[str, str, str, int, int], Tuple[int, bytes]]
 
 
 class SerfEnd:
@@ -236,7 +234,9 @@ class SerfEnd:
         if isinstance(action, Put):
             self._reporter.put(action)
         elif isinstance(action, ReadPart):
-            return self._runs.part_read(action, *self._part(action), now)
+            return self._runs.part_read(
+                action, *read_or_lose(self._read_part, self._config["state_dir"], action), now
+            )
         elif isinstance(action, Keep):
             return self._runs.kept(action, self._write(action), now)
         elif isinstance(action, Ask):
@@ -266,14 +266,6 @@ class SerfEnd:
         except OSError as error:
             fields = {"folder": _folder(self._config), "reason": error.strerror}
             log("error", "the folder of jobs over Serf cannot be written", fields)
-
-    def _part(self, part: ReadPart) -> Tuple[int, bytes]:
-        folder = self._config["state_dir"]
-        try:
-            return self._read_part(folder, part.job_id, part.stream, part.offset, part.most)
-        except RunnerError as error:
-            log("error", "output is lost", {"job_id": part.job_id, "reason": str(error)})
-            return part.offset, b""
 
 
 def _folder(config: Config) -> str:
