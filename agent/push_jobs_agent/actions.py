@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping, NamedTuple, Optional, Union
 
 from push_jobs_agent.server_settings import ServerSettings
+from push_jobs_wire.messages import Output
 
 
 class Now(NamedTuple):
@@ -22,12 +23,14 @@ class Now(NamedTuple):
 class Send:
     """Send these two frames; tell the session with ``sent`` whether the transport took them.
 
-    ``outcome`` is the id of the job whose outcome the frames carry, None for anything else.
+    ``outcome`` is the id of the job whose outcome the frames carry, ``output`` the piece of output
+    that they carry; None for anything else.
     """
 
     header: bytes
     body: bytes
     outcome: Optional[str] = None
+    output: Optional[Output] = None
 
 
 @dataclass(frozen=True)

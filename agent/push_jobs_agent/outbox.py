@@ -85,7 +85,7 @@ class Outbox:
 
     def output(self, output: Output, now: Now) -> None:
         """Send a piece of output."""
-        self._send(output, now)
+        self._send(output, now, output=output)
 
     def outcome(self, reply: Reply, output: Optional[Tuple[bytes, bytes]], now: Now) -> None:
         """Send the outcome of a job with the output of both channels, or with none."""
@@ -107,10 +107,15 @@ class Outbox:
         return encode_node(self.origin, message, self._sequence + 1, timestamp)
 
     def _send(
-        self, message: Union[Heartbeat, Reply, Output], now: Now, outcome: Optional[str] = None
+        self,
+        message: Union[Heartbeat, Reply, Output],
+        now: Now,
+        outcome: Optional[str] = None,
+        output: Optional[Output] = None,
     ) -> None:
         if self._settings is None:
             return
         body = self._encode(message, now)
         self._sequence += 1
-        self.do(Send(framing.seal_hmac(self._settings.session_key, body), body, outcome))
+        header = framing.seal_hmac(self._settings.session_key, body)
+        self.do(Send(header, body, outcome, output))

@@ -105,7 +105,7 @@ class Reports:
     def tick(self, now: Now) -> None:
         """Send the next outcome that is due, or ask for its output first."""
         if self._outbox.extended:
-            self.streams.pump()
+            self.streams.pump(now)
         due = [report for report in self._sayable() if report.due <= now.steady]
         if not due or now.steady < self._next:
             return
@@ -120,7 +120,9 @@ class Reports:
     def next_call(self) -> Optional[float]:
         """When ``tick`` wants to be called, in steady seconds."""
         dues = [report.due for report in self._sayable()]
-        return max(min(dues), self._next) if dues else None
+        due = max(min(dues), self._next) if dues else None
+        piece = self.streams.next_call()
+        return min((time for time in (due, piece) if time is not None), default=None)
 
     def output_read(self, job_id: str, output: Optional[Tuple[bytes, bytes]], now: Now) -> None:
         """Send an outcome with its output; None when the spool could not be read."""

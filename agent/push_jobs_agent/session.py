@@ -180,6 +180,8 @@ class Session:
         if send.outcome is not None:
             self._reports.sent(send.outcome, taken, now)
         if not taken:
+            if send.output is not None:
+                self._reports.streams.not_taken(send.output)
             self._outbox.log("warning", "could not send a message", job_id=send.outcome)
             self._refetch.want("cannot send", now.steady + 5.0, forced=True, within=5.0)
         return self._outbox.take()

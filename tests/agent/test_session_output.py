@@ -7,7 +7,7 @@ from typing import List
 import pytest
 from agent_desk import JOB, Desk, ready_desk, running_desk, spooled
 
-from push_jobs_agent.streams import FIRST_CREDIT
+from push_jobs_agent.streams import FIRST_CREDIT, PART, REPEAT
 from push_jobs_wire.messages import Ack, Confirm, Heartbeat, Output, OutputAck, Reply
 from push_jobs_wire.states import NodeInput
 
@@ -44,23 +44,33 @@ def all_output(desk: Desk) -> List[Output]:
 def test_what_a_job_prints_is_sent_at_once() -> None:
     desk = running_desk(capture=True)
     desk.printed(JOB, b"one\n")
-    desk.printed(JOB, b"one\ntwo\n", b"oh\n")
-    assert [(part.stream, part.offset, part.data) for part in desk.server.output()] == [
-        ("stdout", 0, b"one\n"),
-        ("stdout", 4, b"two\n"),
-        ("stderr", 0, b"oh\n"),
-    ]
+    [part] = desk.server.output()
+    assert (part.stream, part.offset, part.data) == ("stdout", 0, b"one\n")
 
 
-def test_no_more_is_under_way_than_the_server_has_granted() -> None:
+def test_one_piece_is_under_way_and_the_channels_take_turns() -> None:
+    desk = running_desk(capture=True)
+    desk.printed(JOB, b"x")
+    desk.printed(JOB, BIG, BIG)
+    [first] = desk.server.output()
+    assert (first.stream, first.data) == ("stdout", b"x")
+    heard = [first]
+    for _ in range(4):
+        store(desk, heard[-1:])
+        heard += desk.server.output()
+    assert [part.stream for part in heard] == ["stdout", "stderr", "stdout", "stderr", "stdout"]
+
+
+def test_no_more_is_sent_than_the_server_has_granted() -> None:
     desk = running_desk(capture=True)
     desk.printed(JOB, BIG)
-    assert len(joined(desk.server.output())) == FIRST_CREDIT
-    desk.server.say(OutputAck(JOB, "stdout", 1000, 0))
+    desk.server.say(OutputAck(JOB, "stdout", PART, 0))
+    desk.server.output()
+    desk.printed(JOB, BIG + b"more")
     assert desk.server.output() == []
-    desk.server.say(OutputAck(JOB, "stdout", FIRST_CREDIT, 10))
+    desk.server.say(OutputAck(JOB, "stdout", PART, 10))
     [part] = desk.server.output()
-    assert (part.offset, len(part.data)) == (FIRST_CREDIT, 10)
+    assert (part.offset, len(part.data)) == (PART, 10)
 
 
 def test_the_outcome_follows_the_last_byte_and_says_how_many_there_were() -> None:
@@ -110,6 +120,36 @@ def test_a_new_session_sends_what_the_spool_holds_and_skips_what_the_server_has(
     desk.server.say(OutputAck(JOB, "stdout", len(BIG) - 5, FIRST_CREDIT))
     outputs = desk.server.output()
     assert outputs[-1].data == BIG[-5:]
+
+
+def test_a_piece_that_the_transport_does_not_take_is_sent_before_what_follows_it() -> None:
+    desk = running_desk(capture=True)
+    desk.transport.peer.full = True
+    desk.printed(JOB, b"one\n")
+    desk.transport.peer.full = False
+    desk.printed(JOB, b"one\ntwo\n")
+    assert joined(desk.server.output()) == b"one\ntwo\n"
+
+
+def test_what_the_server_misses_is_sent_again() -> None:
+    desk = running_desk(capture=True)
+    desk.printed(JOB, b"one\n")
+    desk.server.say(OutputAck(JOB, "stdout", 4, FIRST_CREDIT))
+    desk.printed(JOB, b"one\ntwo\n")
+    desk.server.output()
+    desk.server.say(OutputAck(JOB, "stdout", 4, FIRST_CREDIT, again=True))
+    [part] = desk.server.output()
+    assert (part.offset, part.data) == (4, b"two\n")
+
+
+def test_a_piece_that_is_not_acknowledged_is_sent_again_after_a_while() -> None:
+    desk = running_desk(capture=True)
+    desk.printed(JOB, b"one\n")
+    [first] = desk.server.output()
+    desk.advance(REPEAT - 1, beats=True)
+    assert desk.server.output() == []
+    desk.advance(1)
+    assert desk.server.output() == [first]
 
 
 def test_bytes_that_were_left_out_are_not_waited_for() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Dict, List
 
 from engine_desk import EngineDesk
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 
 from push_jobs_server.engine.core import EngineRules
 from push_jobs_server.engine.output import CREDIT, OutputIntake
-from push_jobs_server.records import OutputChunk, OutputStored
+from push_jobs_server.records import JobCreated, JobNode, OutputChunk, OutputStored
 from push_jobs_wire.messages import JobRef, Output
-from push_jobs_wire.states import NodeInput
+from push_jobs_wire.states import AgentState, JobStatus, NodeInput, NodeStatus
 
 
 def running(**rules: Any) -> EngineDesk:
@@ -63,6 +64,49 @@ def test_what_was_here_before_is_acknowledged_again_and_stored_once() -> None:
     desk.store()
     assert chunks(desk) == [(0, b"0123456789"), (10, b"abc")]
     assert [ack["offset"] for ack in acks(desk)] == [10, 13, 13]
+
+
+def test_a_piece_that_lost_another_before_it_is_not_taken() -> None:
+    desk = running()
+    say(desk, 0, b"0123")
+    say(desk, 8, b"89ab")
+    assert [(ack["offset"], ack["again"]) for ack in acks(desk)] == [(4, True)]
+    desk.store()
+    assert chunks(desk) == [(0, b"0123")]
+    assert [(ack["offset"], "again" in ack) for ack in acks(desk)[1:]] == [(4, False)]
+    say(desk, 4, b"4567")
+    say(desk, 8, b"89ab")
+    desk.store()
+    assert chunks(desk) == [(0, b"0123"), (4, b"4567"), (8, b"89ab")]
+
+
+def test_the_first_piece_of_a_new_job_may_get_lost_too() -> None:
+    desk = running()
+    say(desk, 4, b"4567")
+    desk.store()
+    assert chunks(desk) == []
+    assert [(ack["offset"], ack["again"]) for ack in acks(desk)] == [(0, True)]
+
+
+def test_what_the_node_skipped_is_not_missed() -> None:
+    desk = running()
+    say(desk, 0, b"0123")
+    desk.say("a", Output(JobRef("j1"), "stdout", 100, b"tail", skipped=96))
+    desk.store()
+    assert chunks(desk) == [(0, b"0123"), (100, b"tail")]
+
+
+def test_after_a_restart_a_node_goes_on_where_its_output_was_stored() -> None:
+    [created] = [each for each in running().stored if isinstance(each, JobCreated)]
+    nodes = {"a": JobNode(NodeStatus.RUNNING)}
+    desk = EngineDesk(
+        unfinished=[replace(created.job, status=JobStatus.RUNNING, run_deadline=1e10, nodes=nodes)]
+    )
+    desk.beat("a", job="j1", state=AgentState.RUNNING, extensions=1, jobs=("j1",))
+    say(desk, 4, b"4567")
+    desk.store()
+    assert chunks(desk) == [(4, b"4567")]
+    assert [(ack["offset"], "again" in ack) for ack in acks(desk)] == [(8, False)]
 
 
 def test_the_result_says_that_all_output_is_there() -> None:

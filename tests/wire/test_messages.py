@@ -67,6 +67,12 @@ FROM_SERVER = [
         b'"job_id":"0123456789abcdef0123456789abcdef","stream":"stderr","offset":7,"credit":9}',
         OutputAck(JOB, "stderr", 7, 9),
     ),
+    (
+        b'{"sequence":9,"timestamp":"Thu, 01 Jan 2026 00:00:16 GMT","type":"output_ack",'
+        b'"job_id":"0123456789abcdef0123456789abcdef","stream":"stdout","offset":0,"credit":0,'
+        b'"again":true}',
+        OutputAck(JOB, "stdout", 0, 0, again=True),
+    ),
 ]
 
 COMMON = b'{"node":"web1","client":"web1","protocol_version":"2.0","org":"acme","type":"%s",'
@@ -319,10 +325,18 @@ def test_deep_nesting_makes_no_decoding_raise(kind: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"stream": "stdin"}, {"offset": -1}, {"offset": "1"}, {"data": "%"}, {"data": None}],
+    [
+        {"stream": "stdin"},
+        {"offset": -1},
+        {"offset": "1"},
+        {"data": "%"},
+        {"data": None},
+        {"skipped": -1},
+        {"skipped": None},
+    ],
 )
 def test_output_that_is_not_usable_is_unknown(change: Dict[str, Any]) -> None:
-    output = Output(JobRef(JOB), "stdout", 3, b"\0\xff")
+    output = Output(JobRef(JOB), "stdout", 3, b"\0\xff", 2)
     fields = messages.load(messages.encode_node(ORIGIN, output, 1, "now"))
     assert messages.decode_node(fields) == output
     assert messages.decode_node({**fields, **change}) == Unknown("output")

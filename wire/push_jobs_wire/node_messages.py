@@ -61,14 +61,16 @@ class Reply:
 class Output:
     """Extension: bytes that a command wrote, as they come.
 
-    ``offset`` counts all bytes of the channel ``stream`` before these, also those that are sent no
-    more because there were too many.
+    ``offset`` counts all bytes of the channel ``stream`` before these. ``skipped`` of them, right
+    before these, are not sent because there were too many; all others were sent, so that a server
+    which has not got them knows that they were lost on the way.
     """
 
     job: JobRef
     stream: str
     offset: int
     data: bytes
+    skipped: int = 0
 
 
 NodeMessage = Union[Heartbeat, Reply, Output, Unknown]
@@ -120,6 +122,8 @@ def encode_node(
     elif isinstance(message, Output):
         data = base64.b64encode(message.data).decode("ascii")
         fields.update(stream=message.stream, offset=message.offset, data=data)
+        if message.skipped:
+            fields["skipped"] = message.skipped
     else:
         details = ((name, getattr(message, name)) for name in _DETAILS)
         fields.update((name, value) for name, value in details if value is not None)
@@ -163,13 +167,14 @@ def decode_node(fields: Mapping[str, Any]) -> NodeMessage:
 
 def _decode_output(job: JobRef, fields: Mapping[str, Any]) -> NodeMessage:
     offset, stream, data = size_of(fields.get("offset")), fields.get("stream"), fields.get("data")
+    skipped = size_of(fields.get("skipped", 0))
     try:
         content = base64.b64decode(data, validate=True) if isinstance(data, str) else None
     except ValueError:
         content = None
-    if offset is None or stream not in STREAMS or content is None:
+    if offset is None or stream not in STREAMS or content is None or skipped is None:
         return Unknown("output")
-    return Output(job, str(stream), offset, content)
+    return Output(job, str(stream), offset, content, skipped)
 
 
 def _job_ref(fields: Mapping[str, Any]) -> JobRef:

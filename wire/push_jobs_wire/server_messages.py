@@ -81,13 +81,15 @@ class OutputAck:
     """Extension: what of a channel is stored, and how much more may be sent now.
 
     Bytes before ``offset`` need not be sent again; at most ``credit`` bytes beyond it may be under
-    way. ``stream`` is ``stdout`` or ``stderr``.
+    way. ``stream`` is ``stdout`` or ``stderr``. With ``again`` it says something else: a piece got
+    lost on the way, and everything from ``offset`` on has to be sent again.
     """
 
     job_id: Optional[str]
     stream: str
     offset: int
     credit: int
+    again: bool = False
 
 
 ServerMessage = Union[ServerHeartbeat, Commit, Run, Abort, Ack, Confirm, OutputAck, Unknown]
@@ -106,7 +108,9 @@ def encode_server(message: ServerMessage, sequence: int, timestamp: str) -> byte
         fields.update(_commit_fields(message))
     else:
         fields["type"] = _SERVER_TYPES[type(message)]
-        fields.update((name, value) for name, value in vars(message).items() if value is not None)
+        for name, value in vars(message).items():
+            if value is not None and value is not False:
+                fields[name] = value
     return dump(fields)
 
 
@@ -159,7 +163,7 @@ def _decode_output_ack(job_id: Optional[str], fields: Mapping[str, Any]) -> Serv
     stream = fields.get("stream")
     if offset is None or credit is None or stream not in STREAMS:
         return Unknown("output_ack")
-    return OutputAck(job_id, str(stream), offset, credit)
+    return OutputAck(job_id, str(stream), offset, credit, fields.get("again") is True)
 
 
 def _decode_commit(job_id: Optional[str], fields: Mapping[str, Any]) -> Commit:

@@ -214,11 +214,13 @@ class Dialogue:
             engine.inbox.drop("foreign_job", f"{org}/{node} sent output of job {job_id}")
             return
         batch = engine.batch(job_id)
-        batch.changes.extend(engine.output.take(org, job_id, node, output))
-        # Also when nothing of it is new: what it repeats may not be stored yet, and events wait.
-        batch.events.append(output_event(org, job_id, node, output.stream, engine.wall))
-        end = engine.output.end(job_id, node, output)
-        ack = OutputAck(job_id, output.stream, end, CREDIT)
+        follows = engine.output.follows(job_id, node, output)
+        if follows:
+            batch.changes.extend(engine.output.take(org, job_id, node, output))
+            # Also when nothing of it is new: what it repeats may not be stored yet; events wait.
+            batch.events.append(output_event(org, job_id, node, output.stream, engine.wall))
+        end = engine.output.end(job_id, node, output.stream)
+        ack = OutputAck(job_id, output.stream, end, CREDIT, again=not follows)
         batch.after.append(lambda: engine.roster.send((org, node), ack))
 
     def _came_with(self, session: NodeSession, job: Optional[JobMachine]) -> None:

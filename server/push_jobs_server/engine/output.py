@@ -1,13 +1,14 @@
 """Output as nodes send it, piece by piece: what is new of a piece, and what may be let go. Pure.
 
 Of each channel the head and the tail are kept, half of the limit each; between them the oldest
-goes. Pieces come in order on one connection and are repeated after a new one, so the end of what
-was taken tells which bytes are new. Sources: architecture 5.
+goes. Pieces come in order and are repeated after a new connection, so the end of what was taken
+tells which bytes are new. One that does not follow it had another before it that got lost: it is
+not taken, and the node goes back. Sources: architecture 5.
 """
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Set, Tuple
 
 from push_jobs_server.records import OutputChunk
 from push_jobs_wire.messages import Output
@@ -30,6 +31,22 @@ class OutputIntake:
         self._head = limit // 2
         self._tail = limit - self._head
         self._taken: Dict[Channel, int] = {}
+        self._from_start: Set[str] = set()
+
+    def begin(self, job_id: str) -> None:
+        """A job is new: nothing was taken of it before."""
+        self._from_start.add(job_id)
+
+    def follows(self, job_id: str, node: str, output: Output) -> bool:
+        """False when bytes are missing before a piece that the node did send.
+
+        Of a job from before a restart the first piece tells how far its channel was stored: a node
+        sends nothing twice that was acknowledged.
+        """
+        taken = self._taken.get((job_id, node, output.stream))
+        if taken is None and job_id not in self._from_start:
+            return True
+        return output.offset - output.skipped <= (taken or 0)
 
     def take(self, org: str, job_id: str, node: str, output: Output) -> List[OutputChunk]:
         """What has to be stored of a piece; nothing when all of it was here before."""
@@ -45,13 +62,13 @@ class OutputIntake:
             for offset, part in self._split(begin, data)
         ]
 
-    def end(self, job_id: str, node: str, output: Output) -> int:
-        """The offset up to which this channel was taken, with this piece."""
-        mine = output.offset + len(output.data)
-        return max(mine, self._taken.get((job_id, node, output.stream), 0))
+    def end(self, job_id: str, node: str, stream: str) -> int:
+        """The offset up to which this channel was taken."""
+        return self._taken.get((job_id, node, stream), 0)
 
     def forget(self, job_id: str) -> None:
         """The job is not in memory any more."""
+        self._from_start.discard(job_id)
         for channel in [channel for channel in self._taken if channel[0] == job_id]:
             del self._taken[channel]
 

@@ -96,6 +96,7 @@ class Starts:
 
         def begin() -> None:
             job = engine.adopt_job(record)
+            engine.output.begin(job_id)
             if engine.now - starting.asked_at > ANSWER_TIME:
                 reason = "it could not be stored in time; its caller was told to try again"
                 job.crash(reason, engine.now)
