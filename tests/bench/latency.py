@@ -13,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, List
+from typing import Callable, Iterator, List
 
 import requests
 import zmq
@@ -97,6 +98,13 @@ server.serve()
 
 def tls_request(data: Path) -> float:
     """One request over a TLS connection that is kept alive, and the answer of another process."""
+    with tls_server(data) as ask:
+        return timed(ask)
+
+
+@contextmanager
+def tls_server(data: Path) -> Iterator[Callable[[], object]]:
+    """Makes such a request; the certificate is that of the server with this data directory."""
     files = [str(data / "server.crt"), str(data / "server.key")]
     with subprocess.Popen(
         [sys.executable, "-c", _SERVER, *files], stdout=subprocess.PIPE, text=True
@@ -105,7 +113,7 @@ def tls_request(data: Path) -> float:
         url, trust = f"https://127.0.0.1:{int(server.stdout.readline())}/", str(data / "ca.crt")
         session.trust_env = False
         try:
-            return timed(lambda: session.post(url, json={"command": "true"}, verify=trust).json())
+            yield lambda: session.post(url, json={"command": "true"}, verify=trust).json()
         finally:
             server.kill()
 

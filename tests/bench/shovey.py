@@ -2,8 +2,9 @@
 
 The time that Serf's own gossip takes, from the query to the last node that hears of it, is taken
 off and shown apart; what is left is the work of server and agents. Each server has a Serf cluster
-of its own with the same profile, and one Serf agent for each node. Then our server alone has many
-nodes, and a reader follows a node's output.
+of its own with the same profile, and one Serf agent for each node. Beside it stands what a node
+alone can't do without (``shovey_floor``): the agents are the same on both sides. Then our server
+alone has many nodes, and a reader follows a node's output.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from waiting import wait_until
 from push_jobs_wire import chef_auth
 from tests.bench.common import Figures, arguments, median, percentile, report
 from tests.bench.serf_watch import Watch
+from tests.bench.shovey_floor import floor_ms
 
 JOBS = 20
 NODES = 60
@@ -68,7 +70,7 @@ class Side:
         key: of its administrator.
         nodes: names.
         watch: hears of its queries.
-        ca: file with the certificates to trust.
+        data: data directory of our server, None for goiardi.
 
     Attributes:
         pause: seconds between two questions after a job.
@@ -78,16 +80,17 @@ class Side:
     pause, patience = PAUSE, PATIENCE
 
     def __init__(
-        self, url: str, key: RSAPrivateKey, nodes: List[str], watch: Watch, ca: Optional[Path]
+        self, url: str, key: RSAPrivateKey, nodes: List[str], watch: Watch, data: Optional[Path]
     ) -> None:
         self.url = url
+        self.data = data
         self.nodes = nodes
         self.times: Dict[int, List[Times]] = {1: [], CROWD: []}
         self._key = key
         self._watch = watch
         self._session = requests.Session()
         self._session.trust_env = False
-        self._session.verify = str(ca) if ca else True
+        self._session.verify = str(data / "ca.crt") if data else True
 
     def close(self) -> None:
         """Hang up."""
@@ -205,7 +208,8 @@ def both(folder: Path, jobs: int) -> Figures:
                 del side.times[size][:WARM_UP]
         ages = lines_ms(ours)
     lines = {"line_p50_ms": median(ages), "line_p99_ms": percentile(ages, 99)}
-    return {**compared(theirs, ours), **lines}
+    assert ours.data is not None
+    return {**compared(theirs, ours), "node_floor_ms": floor_ms(ours.data), **lines}
 
 
 def compared(theirs: Side, ours: Side) -> Figures:
@@ -308,7 +312,7 @@ def _add_agent(place: SerfPlace, name: str, serf_address: str) -> None:
 
 def _side_of(place: SerfPlace, names: List[str], watch: Watch, stack: ExitStack) -> Side:
     key = chef_auth.load_private_key(place.house.key_file.read_bytes())
-    side = Side(place.house.address, key, names, watch, place.house.data / "ca.crt")
+    side = Side(place.house.address, key, names, watch, place.house.data)
     stack.callback(side.close)
     return side
 
