@@ -57,8 +57,8 @@ class RunReports:
         assert run.letter is not None
         self._puts += 1
         run.number = self._puts
-        if run.letter.kind is Kind.CHUNK:
-            # Which bytes it stands for must not change when the next agent says it again.
+        if run.letter.channels:
+            # Which bytes they stand for must not change when the next agent says them again.
             self._table.keep(run)
         self._table.do(Put(run.number, run.job_id, run.letter.path, run.letter.body))
 

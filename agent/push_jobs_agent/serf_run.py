@@ -1,15 +1,16 @@
 """One run over Serf: what is known of it, what its server has still to be told. Pure.
 
 A run is told in order: that it runs, its output chunk by chunk, the last chunk of both channels,
-how it ended. Only one thing is on its way at a time. A cancelled run is told no end, because a
-goiardi would take it for the truth. Sources: shovey 2.5, 2.7, 2.8, 5.4; checklist 8, agent 4 to 8.
+how it ended. Only one thing is on its way at a time; a server of ours takes the last chunks with the
+end. A cancelled run is told no end, because a goiardi would take it for the truth.
+Sources: shovey 2.5, 2.7, 2.8, 5.4; checklist 8, agent 4 to 8.
 """
 
 from __future__ import annotations
 
 import json
 from enum import Enum
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import quote
 
 from push_jobs_agent.run_output import Channel
@@ -46,12 +47,12 @@ class Kind(Enum):
 
 
 class Letter(NamedTuple):
-    """Something to be told: where it goes, what it says, and of which channel it is a chunk."""
+    """Something to be told: where it goes, what it says, and the channels whose chunks are in it."""
 
     kind: Kind
     path: str
     body: bytes
-    channel: Optional[Channel] = None
+    channels: Tuple[Channel, ...] = ()
 
 
 class Run:
@@ -62,6 +63,7 @@ class Run:
         node: the name of this node.
         command: what the server wants to be run.
         timeout: seconds, or None.
+        extended: the server is one of ours.
 
     Attributes:
         spooled: the runner has, or may have, a folder of it.
@@ -79,11 +81,19 @@ class Run:
         patience: until when it waits for a runner.
     """
 
-    def __init__(self, job_id: str, node: str, command: str, timeout: Optional[int]) -> None:
+    def __init__(
+        self,
+        job_id: str,
+        node: str,
+        command: str,
+        timeout: Optional[int],
+        extended: bool = False,
+    ) -> None:
         self.job_id = job_id
         self.run_id = shovey.job_uuid(job_id)
         self.command = command
         self.timeout = timeout
+        self.extended = extended
         self.phase = Phase.NEW
         self.spooled = False
         self.volatile = False
@@ -112,6 +122,7 @@ class Run:
         return {
             "command": self.command,
             "timeout": self.timeout,
+            "extended": self.extended,
             "phase": self.phase.value,
             "spooled": self.spooled,
             "cancelled": self.cancelled,
@@ -128,7 +139,8 @@ class Run:
 
         Raises KeyError, TypeError, ValueError or LocalError for a record that is none.
         """
-        run = cls(job_id, node, str(record["command"]), record["timeout"])
+        extended = bool(record.get("extended"))
+        run = cls(job_id, node, str(record["command"]), record["timeout"], extended)
         run.phase = Phase(record["phase"])
         run.fresh = False
         for name in ("spooled", "cancelled", "told_running", "told_end", "muted"):
@@ -177,10 +189,11 @@ class Run:
         assert self.letter is not None
         letter, self.letter = self.letter, None
         self._pause, self.due, self.unreachable = FIRST_PAUSE, float("-inf"), False
+        for channel in letter.channels:
+            channel.taken()
         if letter.kind is Kind.RUNNING:
             self.told_running = True
-        elif letter.channel is not None:
-            letter.channel.taken()
+        elif letter.kind is Kind.CHUNK:
             self._stderr_first = not self._stderr_first
         else:
             self.told_end = True
@@ -207,30 +220,31 @@ class Run:
             return None
         if self.spooled and not (self.told_running or self.cancelled):
             return self._report(Kind.RUNNING, Verdict("running"))
-        for channel in self.untold():
-            if channel.text is not None:
-                return self._chunk(channel)
-        if self.complete and self.verdict is not None and not self.cancelled:
-            return self._report(Kind.END, self.verdict)
+        untold = tuple(self.untold())
+        for channel in untold:
+            if channel.text is not None and not self._goes_with_end(channel):
+                return Letter(
+                    Kind.CHUNK, self._path("stream"), self._body(_chunk(channel)), (channel,)
+                )
+        ended = self.phase is Phase.ENDED and not self.cancelled
+        if ended and self.verdict is not None and all(map(self._goes_with_end, untold)):
+            return self._report(Kind.END, self.verdict, untold)
         return None
 
-    def _report(self, kind: Kind, verdict: Verdict) -> Letter:
-        fields = {
+    def _goes_with_end(self, channel: Channel) -> bool:
+        """True when what is left of a channel can be told together with the end."""
+        last = channel.text is not None and channel.chunk is not None and channel.chunk.last
+        return self.extended and last and not self.cancelled
+
+    def _report(self, kind: Kind, verdict: Verdict, last: Sequence[Channel] = ()) -> Letter:
+        fields: Dict[str, Any] = {
             "status": verdict.status,
             "exit_status": verdict.exit_status,
             "error": verdict.error,
         }
-        return Letter(kind, self._path("jobs"), self._body(fields))
-
-    def _chunk(self, channel: Channel) -> Letter:
-        assert channel.chunk is not None
-        fields = {
-            "seq": channel.chunk.seq,
-            "is_last": channel.chunk.last,
-            "output_type": channel.stream,
-            "output": channel.text,
-        }
-        return Letter(Kind.CHUNK, self._path("stream"), self._body(fields), channel)
+        if last:
+            fields["chunks"] = [_chunk(channel) for channel in last]
+        return Letter(kind, self._path("jobs"), self._body(fields), tuple(last))
 
     def _path(self, what: str) -> str:
         return f"/shovey/{what}/{self.run_id}/{quote(self._node, safe=':')}"
@@ -240,3 +254,13 @@ class Run:
         text = json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
         # What came in a message may hold halves of a pair, which no UTF-8 has.
         return text.encode("utf-8", "replace")
+
+
+def _chunk(channel: Channel) -> Dict[str, Any]:
+    assert channel.chunk is not None
+    return {
+        "seq": channel.chunk.seq,
+        "is_last": channel.chunk.last,
+        "output_type": channel.stream,
+        "output": channel.text,
+    }

@@ -220,7 +220,8 @@ class SerfRuns:
             self._table.runs[job_id] = run
 
     def _begin(self, command: Command) -> None:
-        run = Run(command.job_id, self._node, command.command, command.timeout)
+        # Only a server of ours has the second signature.
+        run = Run(command.job_id, self._node, command.command, command.timeout, command.with_256)
         self._table.runs[run.job_id] = run
         text = "asked to run a job over Serf"
         self._table.log("info", text, job_id=run.job_id, command=run.command)

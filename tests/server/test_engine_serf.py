@@ -34,7 +34,7 @@ def orders(desk: EngineDesk) -> List[Tuple[str, str, Tuple[str, ...]]]:
 
 
 def report(desk: EngineDesk, node: str, word: str, job: str = "j1") -> None:
-    desk.engine.serf.report(RunReport(job, node, word), lambda _: None)
+    desk.engine.serf.report(RunReport(job, node, word), (), lambda _: None)
     desk.collect()
     desk.store()
 
@@ -211,7 +211,7 @@ def test_a_refusal_of_what_runs_is_a_failure() -> None:
 def test_late_results_of_jobs_that_left_memory_are_kept() -> None:
     desk = desk_with("s1")
     answers: List[object] = []
-    desk.engine.serf.report(RunReport("gone", "s1", "succeeded"), answers.append)
+    desk.engine.serf.report(RunReport("gone", "s1", "succeeded"), (), answers.append)
     desk.collect()
     desk.store()
     assert answers == [True]

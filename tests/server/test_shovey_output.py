@@ -157,3 +157,48 @@ def test_pieces_behind_a_missing_one_have_a_limit(desk: ShoveyDesk) -> None:
 def test_unknown_runs_are_404_for_operators(desk: ShoveyDesk, path: str) -> None:
     job = desk.start(NODE)
     assert desk.call("GET", "/shovey/" + path.format(job=job, node=NODE)).status == 404
+
+
+def piece(stream: str, seq: int, output: str) -> Dict[str, Any]:
+    return {"output_type": stream, "seq": seq, "output": output, "is_last": True}
+
+
+def test_the_last_pieces_may_come_with_the_end(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    desk.chunk(job, 0, "one ")
+    last = [piece("stdout", 1, "two"), piece("stderr", 0, "oh")]
+    for _ in range(2):  # the answer may get lost: it is said again
+        assert desk.report(job, "succeeded", exit_status=0, chunks=last).status == 200
+    for stream, output in (("stdout", "one two"), ("stderr", "oh"), ("both", "one twooh")):
+        shown = desk.stream(job, f"?output_type={stream}")
+        assert (shown["output"], shown["is_last"]) == (output, True)
+    assert desk.run(job)["output"] == "one two" and desk.run(job)["status"] == "succeeded"
+
+
+def test_a_piece_that_comes_with_the_end_may_be_there_already(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    desk.chunk(job, 0, "one", is_last=True)
+    last = [piece("stdout", 0, "other"), piece("stderr", 0, "")]
+    assert desk.report(job, "failed", exit_status=3, chunks=last).status == 200
+    assert desk.stream(job)["output"] == "one" and desk.run(job)["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        None,
+        "x",
+        {},
+        [1],
+        [{}],
+        [piece("stdin", 0, "")],
+        [{**piece("stdout", 0, ""), "seq": "0"}],
+        [{**piece("stdout", 0, ""), "output": 1}],
+        [{**piece("stdout", 0, ""), "is_last": 1}],
+        [piece("stdout", 0, "a"), piece("stdout", 1, "b")],
+    ],
+)
+def test_wrong_pieces_with_the_end_change_nothing(desk: ShoveyDesk, chunks: Any) -> None:
+    job = desk.start(NODE)
+    assert desk.report(job, "succeeded", chunks=chunks).status == 400
+    assert desk.run(job)["status"] == "created" and desk.stream(job)["output"] == ""

@@ -18,6 +18,7 @@ from push_jobs_server.api.services import Caller, Failure, Services, unavailable
 from push_jobs_server.api.shovey_body import inflated
 from push_jobs_server.api.shovey_jobs import ShoveyJobs
 from push_jobs_server.api.shovey_output import ShoveyOutput
+from push_jobs_server.api.shovey_pieces import ShoveyPieces
 from push_jobs_server.api.shovey_runs import ShoveyRuns
 from push_jobs_server.api.shovey_status import ShoveyStatus
 from push_jobs_server.store import StoreUnavailable
@@ -64,8 +65,9 @@ class Shovey:
         org = services.settings["serf.organization"]
         self._org: Optional[str] = None if org is None else str(org)
         self._jobs = ShoveyJobs(services, str(org))
-        self._runs = ShoveyRuns(services, str(org))
-        self._output = ShoveyOutput(services, str(org))
+        pieces = ShoveyPieces(services)
+        self._runs = ShoveyRuns(services, str(org), pieces)
+        self._output = ShoveyOutput(services, str(org), pieces)
         self._status = ShoveyStatus(services, str(org))
 
     @staticmethod

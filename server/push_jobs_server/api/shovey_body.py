@@ -138,9 +138,23 @@ def read_report(body: bytes, job_id: str, node: str) -> RunReport:
     )
 
 
+def read_last_chunks(body: bytes) -> List[ChunkBody]:
+    """Extension: the pieces of output that come with a report. Raises Failure 400."""
+    pieces = read_object(body).get("chunks", [])
+    if not isinstance(pieces, list) or not all(isinstance(piece, dict) for piece in pieces):
+        raise Failure(400, "invalid chunks")
+    chunks = [_chunk(piece) for piece in pieces]
+    if len({chunk.stream for chunk in chunks}) != len(chunks):
+        raise Failure(400, "invalid chunks: a report has one of each output type at most")
+    return chunks
+
+
 def read_chunk(body: bytes) -> ChunkBody:
     """A piece of output (2.7). Raises Failure 400."""
-    fields = read_object(body)
+    return _chunk(read_object(body))
+
+
+def _chunk(fields: Mapping[str, Any]) -> ChunkBody:
     output, stream = fields.get("output"), fields.get("output_type")
     is_last: Any = fields.get("is_last")
     seq: Any = fields.get("seq")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
 from urllib.parse import parse_qs
 
 from push_jobs_server.api.services import Failure, Services
-from push_jobs_server.api.shovey_body import ChunkBody, read_chunk
+from push_jobs_server.api.shovey_body import read_chunk
 from push_jobs_server.api.shovey_documents import run_word
+from push_jobs_server.api.shovey_pieces import ShoveyPieces
 from push_jobs_server.api.shovey_runs import ask_stored, check_reporter, find_run, find_serf_run
 from push_jobs_server.records import Busy, JobRecord
 from push_jobs_server.serf_records import SerfChunk
-from push_jobs_server.store.serf_reads import Channel, SerfReads
+from push_jobs_server.store.serf_reads import SerfReads
 from push_jobs_wire.messages import STREAMS
 from push_jobs_wire.shovey_words import NO_OUTPUT
 from push_jobs_wire.states import NodeStatus
@@ -28,26 +28,21 @@ LAST_WORDS = 30.0
 LONGEST_WAIT = 60.0
 LOOK_AGAIN = 0.1
 """Seconds between two looks for the last pieces of a job that has ended."""
-_MOST_HELD = 1000
-"""Pieces of a stream that may come before one that is missing."""
-_LOCKS = 64
 
 
 class ShoveyOutput:
     """``shovey/stream/ID/NODE``.
 
-    Pieces of one run are taken one after the other, so that each finds its place in the output;
-    pieces of other runs do not wait for that.
-
     Args:
         org: the organization whose jobs these are.
+        pieces: finds the place of each piece.
     """
 
-    def __init__(self, services: Services, org: str) -> None:
+    def __init__(self, services: Services, org: str, pieces: ShoveyPieces) -> None:
         self._services = services
         self._org = org
         self._reads = SerfReads(services.store)
-        self._locks = [threading.Lock() for _ in range(_LOCKS)]
+        self._pieces = pieces
         # Feeds have threads of their own; who waits without one leaves half of the others free.
         self._places = threading.Semaphore(int(services.settings["http.threads"]) // 2)
 
@@ -58,47 +53,13 @@ class ShoveyOutput:
         check_reporter(self._org, asked.caller, node)
         job_id = find_serf_run(self._services, self._reads, self._org, run_id, node)
         body = read_chunk(asked.body)
-        with self._locks[hash((job_id, node)) % _LOCKS]:
-            channel = self._reads.channel(job_id, node, body.stream, body.seq)
-            if channel.known:
+        with self._pieces.of(job_id, node):
+            chunks = self._pieces.placed(job_id, node, body)
+            if not chunks:
                 text = f"sequence {body.seq} for {run_id} - {node} already exists"
                 raise Failure(409, text)
-            chunks = self._placed(job_id, node, body, channel)
             ask_stored(self._services, lambda engine, answer: engine.serf.chunks(chunks, answer))
         return {"response": "ok"}
-
-    def _placed(self, job_id: str, node: str, body: ChunkBody, channel: Channel) -> List[SerfChunk]:
-        """The new piece, and those behind it that waited for it."""
-        number = channel.arrivals
-        new = SerfChunk(
-            job_id,
-            node,
-            body.stream,
-            body.seq,
-            number,
-            body.is_last,
-            None,
-            len(body.data),
-            body.data,
-        )
-        held = self._reads.held(job_id, node, body.stream, channel.next_seq - 1)
-        if body.seq != channel.next_seq:
-            self._check_room(held)
-            return [new]
-        placed: List[SerfChunk] = []
-        end = channel.end
-        for chunk in [new, *held]:
-            if chunk.seq != channel.next_seq + len(placed):
-                break
-            placed.append(replace(chunk, begins_at=end))
-            end += chunk.size
-        return placed
-
-    def _check_room(self, held: List[SerfChunk]) -> None:
-        """Pieces behind a missing one can't be joined and cut like the others."""
-        most = int(self._services.settings["max_output"])
-        if len(held) >= _MOST_HELD or sum(chunk.size for chunk in held) >= most:
-            raise Failure(413, "too many pieces came before one that is missing")
 
     # Readers
 

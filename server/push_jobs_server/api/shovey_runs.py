@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict
+from typing import TYPE_CHECKING, Any, Dict, List
 
 from push_jobs_server.api.rights import WRITE, ruling
 from push_jobs_server.api.services import Caller, Failure, Services, ask_engine, unavailable
-from push_jobs_server.api.shovey_body import read_report
+from push_jobs_server.api.shovey_body import read_last_chunks, read_report
 from push_jobs_server.api.shovey_documents import run_document
 from push_jobs_server.api.shovey_jobs import find_job
+from push_jobs_server.api.shovey_pieces import ShoveyPieces
 from push_jobs_server.records import JobRecord
+from push_jobs_server.serf_records import SerfChunk
 from push_jobs_server.store import StoreError
 from push_jobs_server.store.serf_reads import SerfReads
 from push_jobs_wire.messages import STREAMS
@@ -25,9 +27,11 @@ class ShoveyRuns:
 
     Args:
         org: the organization whose jobs these are.
+        pieces: finds the place of output that comes with a report.
     """
 
-    def __init__(self, services: Services, org: str) -> None:
+    def __init__(self, services: Services, org: str, pieces: ShoveyPieces) -> None:
+        self._pieces = pieces
         self._services = services
         self._org = org
         self._reads = SerfReads(services.store)
@@ -43,8 +47,14 @@ class ShoveyRuns:
         """Take a node's report; it is stored when this answers."""
         check_reporter(self._org, asked.caller, node)
         job_id = find_serf_run(self._services, self._reads, self._org, run_id, node)
-        report = read_report(asked.body, job_id, node)
-        ask_stored(self._services, lambda engine, answer: engine.serf.report(report, answer))
+        report, last = read_report(asked.body, job_id, node), read_last_chunks(asked.body)
+        with self._pieces.of(job_id, node):
+            chunks: List[SerfChunk] = []
+            for body in last:
+                chunks += self._pieces.placed(job_id, node, body, len(chunks))
+            ask_stored(
+                self._services, lambda engine, answer: engine.serf.report(report, chunks, answer)
+            )
         return {"id": run_id, "node": node, "response": "ok"}
 
     def _output(self, job: JobRecord, node: str, stream: str) -> str:

@@ -266,13 +266,15 @@ class SerfNodes:
         up = sum(status is NodeStatus.WAS_READY for status in job.nodes.values())
         return Decision(job_id, job.status, up)
 
-    def report(self, report: RunReport, answer: Answer) -> None:
-        """Take what a node says of its part; answers with True once that is stored.
+    def report(self, report: RunReport, last: Sequence[SerfChunk], answer: Answer) -> None:
+        """Take what a node says of its part, and output that comes with it; answers with True once
+        that is stored.
 
         A part that is over stays as it is; a result that comes later is kept beside it.
         """
         what = REPORTS.get(report.word or "")
         batch = self._engine.batch(report.job_id)
+        self._store(last)
         if what is not None:
             self._take(report, self._report(report, what))
         batch.after.append(lambda: answer(True))
@@ -314,14 +316,19 @@ class SerfNodes:
 
     def chunks(self, new: Sequence[SerfChunk], answer: Answer) -> None:
         """Store pieces of one run; those that have their place are shown as output of the job."""
-        batch, most = self._engine.batch(new[0].job_id), self._engine.rules.max_output
-        for chunk in new:
-            too_much = chunk.begins_at is not None and chunk.begins_at >= most
-            batch.changes.append(replace(chunk, data=b"") if too_much else chunk)
-            if chunk.begins_at is not None and chunk.data:
-                self._show(chunk)
+        batch = self._engine.batch(new[0].job_id)
+        self._store(new)
         batch.after.append(lambda: answer(True))
         batch.failed.append(answer)
+
+    def _store(self, new: Sequence[SerfChunk]) -> None:
+        most = self._engine.rules.max_output
+        for chunk in new:
+            too_much = chunk.begins_at is not None and chunk.begins_at >= most
+            kept = replace(chunk, data=b"") if too_much else chunk
+            self._engine.batch(chunk.job_id).changes.append(kept)
+            if chunk.begins_at is not None and chunk.data:
+                self._show(chunk)
 
     def _show(self, chunk: SerfChunk) -> None:
         engine, org = self._engine, str(self.org)
