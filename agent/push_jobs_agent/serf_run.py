@@ -1,8 +1,8 @@
 """One run over Serf: what is known of it, what its server has still to be told. Pure.
 
 A run is told in order: that it runs, its output chunk by chunk, the last chunk of both channels,
-how it ended. Only one thing is on its way at a time; a server of ours takes the last chunks with the
-end. A cancelled run is told no end, because a goiardi would take it for the truth.
+how it ended. Only one thing is on its way at a time; a server of ours takes the last chunks with
+the end. A cancelled run is told no end, because a goiardi would take it for the truth.
 Sources: shovey 2.5, 2.7, 2.8, 5.4; checklist 8, agent 4 to 8.
 """
 
@@ -47,7 +47,7 @@ class Kind(Enum):
 
 
 class Letter(NamedTuple):
-    """Something to be told: where it goes, what it says, and the channels whose chunks are in it."""
+    """Something to be told: where it goes, what it says, the channels whose chunks are in it."""
 
     kind: Kind
     path: str
