@@ -88,6 +88,7 @@ class Side:
         self.times: Dict[int, List[Times]] = {1: [], CROWD: []}
         self._key = key
         self._watch = watch
+        self._asked_at = 0.0
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.verify = str(data / "ca.crt") if data else True
@@ -106,10 +107,10 @@ class Side:
             user_id=ADMIN,
             timestamp=chef_auth.timestamp(time.time()),
             private_key=self._key,
-            version="1.1",
-            server_api_version="0",
+            server_api_version="1",
         )
         headers.update({"Accept": "application/json", "Content-Type": "application/json"})
+        self._asked_at = time.monotonic()
         answer = self._session.request(
             method, self.url + path + query, data=content, headers=headers, timeout=30
         )
@@ -131,8 +132,8 @@ class Side:
     def job(self, size: int) -> Times:
         """Run a job on so many nodes."""
         nodes = self.nodes[:size]
-        posted = time.monotonic()
         job = self.start("true", nodes)
+        posted = self._asked_at
         running: Optional[float] = None
         while time.monotonic() < posted + self.patience:
             shown = self.ask("GET", f"/shovey/jobs/{job}")
