@@ -9,6 +9,7 @@ import pytest
 from engine_desk import EngineDesk
 
 from push_jobs_server.engine.serf import ASK_AGAIN, DOWN_AFTER, PATIENCE, SerfKnown
+from push_jobs_server.engine.starts import ANSWER_TIME
 from push_jobs_server.records import Cancel, JobCreated, JobNode, NodeChanged
 from push_jobs_server.serf_records import NodeStatusSeen, RunReport, SerfRun
 from push_jobs_wire.states import JobStatus, NodeInput, NodeStatus
@@ -79,17 +80,46 @@ def test_a_cancel_of_a_job_over_both_transports() -> None:
     assert desk.job() == ("aborted", {"p1": "aborted", "s1": "aborted"})
 
 
-def test_nothing_is_sent_before_the_part_is_stored() -> None:
-    """A report that came first would be about a run that is not there."""
+def test_a_job_over_serf_alone_is_stored_once_and_sent_then() -> None:
+    """A report that came before its part is stored would be about a run that is not there."""
+    desk = desk_with("s1")
+    desk.ask(nodes=("s1", "away"), quorum=1)
+    (batch,) = desk.held
+    kinds = [type(each).__name__ for each in batch.changes]
+    assert kinds[0] == "JobCreated" and {"SerfRun", "JobChanged"} <= set(kinds)
+    assert desk.engine.serf.take_orders() == [] and desk.answers == []
+    assert orders(desk) == [("start", "j1", ("s1",))]
+    assert desk.answers == ["j1"]
+    assert desk.job() == ("running", {"s1": "ready", "away": "unavailable"})
+
+
+def test_a_job_that_can_never_be_stored_is_gone() -> None:
     desk = desk_with("s1")
     desk.ask(nodes=("s1",))
-    batch = desk.held.pop(0)  # the job itself is stored, its parts wait
-    desk.stored.extend(batch.changes)
-    desk._settle(batch)
-    desk.collect()
-    assert [type(each).__name__ for each in desk.held[0].changes][0] == "SerfRun"
-    assert desk.engine.serf.take_orders() == []
-    assert orders(desk) == [("start", "j1", ("s1",))]
+    desk.fail(ValueError("no"))
+    assert [str(answer) for answer in desk.answers] == ["no"]
+    assert desk.engine.jobs.by_id == {} and orders(desk) == []
+    desk.wait(60 + PATIENCE)
+    desk.start("j2", nodes=("s1",))
+    assert orders(desk) == [("start", "j2", ("s1",))]
+
+
+def test_a_job_that_is_stored_too_late_is_not_sent() -> None:
+    """Its caller was told to try again."""
+    desk = desk_with("s1")
+    desk.ask(nodes=("s1",))
+    desk.now += ANSWER_TIME + 1
+    assert orders(desk) == []
+    assert desk.job() == ("crashed", {"s1": "unavailable"})
+
+
+def test_a_job_that_is_over_before_it_is_stored_does_not_begin_again() -> None:
+    desk = desk_with("s1")
+    desk.ask(nodes=("away",), quorum=1)
+    desk.wait(desk.engine.rules.job_linger + 1)
+    assert desk.engine.jobs.by_id == {}
+    assert orders(desk) == [] and desk.answers == ["j1"]
+    assert desk.engine.jobs.by_id == {}
 
 
 def test_a_node_over_serf_runs_several_jobs_at_once() -> None:

@@ -10,7 +10,6 @@ from push_jobs_server.api.services import Caller, Failure, Services, ask_engine,
 from push_jobs_server.api.shovey_body import StartBody, read_cancel, read_start
 from push_jobs_server.api.shovey_documents import job_document
 from push_jobs_server.api.urls import base_url
-from push_jobs_server.engine.core import Engine
 from push_jobs_server.records import JobRecord, JobRequest, OtherRequest
 from push_jobs_server.serf_records import Decision
 from push_jobs_server.store import StoreError
@@ -94,9 +93,6 @@ class ShoveyJobs:
     def _submit(self, request: JobRequest) -> Decision:
         if not self._services.engine.accepting:
             raise unavailable("the database does not take new jobs now; try again later")
-        problem = ask_engine(self._services, lambda engine, answer: answer(_why(engine, request)))
-        if problem is not None:
-            raise unavailable(str(problem))
         job_id = uuid.uuid4().hex
         try:
             decided = ask_engine(
@@ -118,11 +114,3 @@ def find_job(services: Services, org: str, run_id: str) -> JobRecord:
         raise Failure(404, f"shovey job {run_id} not found")
     return job
 
-
-def _why(engine: Engine, request: JobRequest) -> Any:
-    """Why the Serf agent keeps a job from its nodes, or None."""
-    for node in request.nodes:
-        key = (request.org, node)
-        if engine.serf.up(key) and engine.roster.get(key) is None and engine.serf.problem:
-            return engine.serf.problem
-    return None

@@ -9,7 +9,7 @@ from typing import ContextManager, List
 from push_jobs_server.api.services import Failure, Services
 from push_jobs_server.api.shovey_body import ChunkBody
 from push_jobs_server.serf_records import SerfChunk
-from push_jobs_server.store.serf_reads import SerfReads
+from push_jobs_server.store.serf_reads import Channel, SerfReads
 
 _MOST_HELD = 1000
 """Pieces of a stream that may come before one that is missing."""
@@ -49,7 +49,7 @@ class ShoveyPieces:
             len(body.data),
             body.data,
         )
-        held = self._reads.held(job_id, node, body.stream, channel.next_seq - 1)
+        held = self._held(job_id, node, body.stream, channel)
         if body.seq != channel.next_seq:
             self._check_room(held)
             return [new]
@@ -61,6 +61,11 @@ class ShoveyPieces:
             placed.append(replace(chunk, begins_at=end))
             end += chunk.size
         return placed
+
+    def _held(self, job_id: str, node: str, stream: str, channel: Channel) -> List[SerfChunk]:
+        if not channel.arrivals:
+            return []
+        return self._reads.held(job_id, node, stream, channel.next_seq - 1)
 
     def _check_room(self, held: List[SerfChunk]) -> None:
         """Pieces behind a missing one can't be joined and cut like the others."""

@@ -233,11 +233,12 @@ class Engine:
         if job is None or due is None or due > self.now:
             return
         if job.ended_at is not None:
-            self._drop_job(job)
+            self.drop_job(job)
         else:
             job.tick(self.now)
 
-    def _drop_job(self, job: JobMachine) -> None:
+    def drop_job(self, job: JobMachine) -> None:
+        """Let a job go from memory."""
         self.jobs.remove(job)
         self.output.forget(job.id)
         self.starts.forget(job.request)

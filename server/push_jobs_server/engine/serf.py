@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Sequ
 from push_jobs_server.engine.events import output_event
 from push_jobs_server.engine.job import RESULTS, JobMachine, Report
 from push_jobs_server.engine.node import NodeKey
-from push_jobs_server.records import JobRequest, LateResult, Outcome, OutputStored
+from push_jobs_server.records import Busy, JobRequest, LateResult, Outcome, OutputStored
 from push_jobs_server.serf_records import Decision, NodeStatusSeen, RunReport, SerfChunk, SerfRun
 from push_jobs_wire.messages import JobRef, Output
 from push_jobs_wire.shovey import CANCEL, START
@@ -112,6 +112,12 @@ class SerfNodes:
             return "not connected"
         return self.problem
 
+    def votes_alone(self, request: JobRequest) -> bool:
+        """True for a job of which no node can be asked in a Pushy session; who is up is ready."""
+        roster = self._engine.roster
+        keys = ((request.org, node) for node in request.nodes)
+        return request.org == self.org and all(roster.get(key) is None for key in keys)
+
     def last(self, key: NodeKey) -> Optional[Tuple[NodeStatusSeen, float]]:
         """A node's last status, and since when it has it; None for one never heard of."""
         node = self._nodes.get(key[1]) if key[0] == self.org else None
@@ -208,8 +214,14 @@ class SerfNodes:
         """Send a command once the part is stored: the node's first report may follow at once."""
         known = self._nodes.get(node)
         key = (action, job_id, known is not None and known.extended)
-        after = self._engine.batch(job_id).after
-        after.append(lambda: self._orders.setdefault(key, []).append(node))
+        job = self._engine.jobs.by_id[job_id]
+
+        def stored() -> None:
+            # Meanwhile the job may have been given up.
+            if action == CANCEL or job.waits_for(node):
+                self._orders.setdefault(key, []).append(node)
+
+        self._engine.batch(job_id).after.append(stored)
 
     def _ask_again(self, name: str) -> None:
         """A start may have got lost in the gossip; nodes of ours never start a job twice."""
@@ -244,7 +256,8 @@ class SerfNodes:
     # Requests of HTTP threads
 
     def start_job(self, job_id: str, request: JobRequest, answer: Answer) -> None:
-        """As ``Starts.ask``, but answer with a ``Decision`` once it is clear whether it runs."""
+        """As ``Starts.ask``, but answer with a ``Decision`` once it is clear whether it runs, or
+        with Busy when the Serf agent keeps it from its nodes."""
         engine = self._engine
 
         def stored(result: object) -> None:
@@ -253,10 +266,18 @@ class SerfNodes:
             else:
                 answer(result)
 
-        engine.starts.ask(job_id, request, stored)
+        if self.problem is not None and self._needed_by(request):
+            answer(Busy(self.problem))
+        else:
+            engine.starts.ask(job_id, request, stored)
+
+    def _needed_by(self, request: JobRequest) -> bool:
+        keys = [(request.org, node) for node in request.nodes]
+        return any(self.up(key) and self._engine.roster.get(key) is None for key in keys)
 
     def _answer_decided(self, job_id: str, answer: Answer) -> None:
-        """The job starts in this very pass; what it decides is in the same batch."""
+        """The job began in this very pass, and what it decides is in this batch; or before it was
+        stored."""
         batch = self._engine.batch(job_id)
         batch.after.append(lambda: answer(self._decision(job_id)))
         batch.failed.append(answer)

@@ -1,4 +1,8 @@
-"""Starts of jobs: stored first, then begun, then answered; a repeated one is the first. Pure."""
+"""Starts of jobs: stored before they are answered or anything is sent; a repeated one is the first.
+
+Pure. A job whose nodes have to be asked begins when it is stored. Nodes over Serf are not asked, so
+a job of such nodes alone begins at once, and all of it is stored in one transaction.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +32,13 @@ Answer = Callable[[object], None]
 
 @dataclass
 class _Starting:
-    """A job that is not stored yet: who waits for it, and when the last of them asked."""
+    """A job that is not stored yet: who waits for it, when the last of them asked, and whether it
+    has begun all the same."""
 
     request: JobRequest
     asked_at: float
     answers: List[Answer]
+    begun: bool = False
 
 
 class Starts:
@@ -84,31 +90,49 @@ class Starts:
         starting = _Starting(request, engine.now, [answer])
         self._starting[job_id] = starting
         self.remember(job_id, request)
-
-        def settled(result: object) -> None:
-            del self._starting[job_id]
-            for each in starting.answers:
-                each(result)
-
-        def failed(error: Exception) -> None:
-            self.forget(request)
-            settled(error)
-
-        def begin() -> None:
-            job = engine.adopt_job(record)
-            engine.output.begin(job_id)
-            if engine.now - starting.asked_at > ANSWER_TIME:
-                reason = "it could not be stored in time; its caller was told to try again"
-                job.crash(reason, engine.now)
-            settled(job_id)
-            if not job.status.final:
-                job.start(engine.now)
-
         batch = engine.batch(job_id)
         batch.changes += [JobCreated(record), Audited(job_started(record))]
         batch.events.append(start_event(job_id, request, engine.wall))
-        batch.after.append(begin)
-        batch.failed.append(failed)
+        batch.failed.append(lambda error: self._failed(job_id, error))
+        batch.after.append(lambda: self._stored(record))
+        if engine.serf.votes_alone(request):
+            self._begin(record, starting)
+
+    def _begin(self, record: JobRecord, starting: _Starting) -> None:
+        """Ask the nodes. Before the job is stored only if that sends nothing: then what they say
+        is stored with it, and orders over Serf wait for that."""
+        starting.begun = True
+        job = self._engine.adopt_job(record)
+        self._engine.output.begin(job.id)
+        job.start(self._engine.now)
+
+    def _stored(self, record: JobRecord) -> None:
+        """The job is on the disk: answer, and begin what has not begun."""
+        engine, starting = self._engine, self._starting[record.id]
+        if engine.now - starting.asked_at > ANSWER_TIME:
+            self._too_late(record, starting)
+        elif not starting.begun:
+            self._begin(record, starting)
+        self._settle(record.id, record.id)
+
+    def _too_late(self, record: JobRecord, starting: _Starting) -> None:
+        engine = self._engine
+        job = engine.jobs.by_id.get(record.id) if starting.begun else engine.adopt_job(record)
+        if job is not None and not job.status.final:
+            reason = "it could not be stored in time; its caller was told to try again"
+            job.crash(reason, engine.now)
+
+    def _failed(self, job_id: str, error: Exception) -> None:
+        begun = self._engine.jobs.by_id.get(job_id)
+        if begun is not None:
+            self._engine.drop_job(begun)
+        self.forget(self._starting[job_id].request)
+        self._settle(job_id, error)
+
+    def _settle(self, job_id: str, result: object) -> None:
+        """Answer all who wait."""
+        for answer in self._starting.pop(job_id).answers:
+            answer(result)
 
 
 def _same_or_refused(first: JobRequest, request: JobRequest, answer: Answer) -> bool:

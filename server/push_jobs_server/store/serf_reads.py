@@ -18,7 +18,7 @@ _OF_RUN = (
 )
 _OF_STREAM = (*_OF_RUN, serf_chunks.c.stream == bindparam("stream"))
 _EXISTS = select(serf_chunks.c.seq).where(*_OF_STREAM, serf_chunks.c.seq == bindparam("seq"))
-_ARRIVALS = select(func.count(), func.max(serf_chunks.c.arrival)).where(*_OF_RUN)
+_ARRIVED = select(func.max(serf_chunks.c.arrival)).where(*_OF_RUN)
 _PLACED = (
     select(serf_chunks.c.seq, serf_chunks.c.begins_at, serf_chunks.c.size)
     .where(*_OF_STREAM, serf_chunks.c.begins_at.is_not(None))
@@ -90,13 +90,14 @@ class SerfReads:
         """What a chunk with this number meets."""
         values = {"id": job_id, "node": node, "stream": stream, "seq": seq}
         with self._store.reading() as connection:
+            arrived = connection.execute(_ARRIVED, values).scalar()
+            if arrived is None:  # most runs print nothing: their last pieces are the first ones
+                return Channel(False, 0, 0, 0)
             known = connection.execute(_EXISTS, values).first() is not None
-            _, arrived = connection.execute(_ARRIVALS, values).one()
             placed = connection.execute(_PLACED, values).first()
-        arrivals = 0 if arrived is None else arrived + 1
         if placed is None:
-            return Channel(known, 0, 0, arrivals)
-        return Channel(known, placed[0] + 1, placed[1] + placed[2], arrivals)
+            return Channel(known, 0, 0, arrived + 1)
+        return Channel(known, placed[0] + 1, placed[1] + placed[2], arrived + 1)
 
     def held(self, job_id: str, node: str, stream: str, after: int) -> List[SerfChunk]:
         """The chunks behind a missing one, in order of their numbers."""
