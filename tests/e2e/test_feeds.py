@@ -41,8 +41,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     }
     with open_house(tmp_path_factory.mktemp("house"), **settings) as house:
         # A port that was taken as a free one can't be bound again soon; a chosen one can.
-        assert house.stop_server() == 0
-        house.start_server()
+        restart(house)
         house.add_agent("web1", whitelist(house))
         house.admin("org", "create", "other")
         bob = str(house.folder / "bob.pem")
@@ -303,13 +302,48 @@ def test_a_stop_ends_feeds_at_once_and_a_job_is_read_on_afterwards(house: House)
         assert gists(feed.rest()) == ONE_NODE[4:]
 
 
+def test_an_id_of_before_a_restart_tells_that_events_may_be_missing(house: House) -> None:
+    restart(house)  # so that there are few events before, and as many afterwards
+    with FeedReader(house, FEED) as feed:
+        seen = run_nowhere(house, feed)
+        last_id = seen[-1].id
+        run_nowhere(house, feed)  # our reader does not get these
+        assert house.stop_server() == 0
+        assert feed.rest() == []
+    house.start_server()
+    with FeedReader(house, FEED) as feed:
+        after = run_nowhere(house, feed) + run_nowhere(house, feed)
+    assert not {event.id for event in after} & {event.id for event in seen}
+    with FeedReader(house, FEED, last_id) as feed:
+        first, *others = feed.some(5)
+    assert (first.name, first.id) == ("start_of_history", "start_id")
+    assert others == after
+    with FeedReader(house, FEED, after[1].id) as feed:
+        assert feed.some(2) == after[2:]
+
+
+def restart(house: House) -> None:
+    assert house.stop_server() == 0
+    house.start_server()
+
+
+def run_nowhere(house: House, feed: FeedReader) -> List[FeedEvent]:
+    """Both events of a job that ends at once, as its node does not exist."""
+    job_id = house.start_job("hello", "nowhere")
+    events = feed.some(2)
+    assert [(event.name, event.data["job"]) for event in events] == [
+        ("start", job_id),
+        ("job_complete", job_id),
+    ]
+    return events
+
+
 def test_the_workstation_follows_through_a_restart(house: House) -> None:
     job_id = house.start_job("wait", "web1")
     with house.client() as client:
         events = client.follow(job_id)
         seen = [next(events) for _ in range(4)]
-        assert house.stop_server() == 0
-        house.start_server()
+        restart(house)
         wait_until(lambda: node_is_back(house), "the agent to come back")
         (house.folder / "gate").touch()
         seen += list(events)
