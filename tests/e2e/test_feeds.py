@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
-import socket
 import time
 from pathlib import Path
 from typing import Iterator, List
 
 import pytest
-from feed_reader import KEEP_ALIVE, PATIENCE, FeedEvent, FeedReader
+from feed_reader import KEEP_ALIVE, FeedEvent, FeedReader, open_in_time
 from house import House, open_house
 from waiting import wait_until
 
@@ -258,18 +256,7 @@ def test_without_a_place_the_workstation_follows_by_the_state(house: House) -> N
 
 def all_places(house: House) -> List[FeedReader]:
     """Feeds that take all places, as those of earlier readers get free."""
-    return [open_in_time(house) for _ in range(MAX_FEEDS)]
-
-
-def open_in_time(house: House) -> FeedReader:
-    deadline = time.monotonic() + PATIENCE
-    feed = FeedReader(house, FEED)
-    while feed.status == 503:
-        assert time.monotonic() < deadline, "no place got free"
-        feed.close()
-        time.sleep(0.02)
-        feed = FeedReader(house, FEED)
-    return feed
+    return [open_in_time(house, FEED) for _ in range(MAX_FEEDS)]
 
 
 def test_past_the_cap_a_reader_is_told_to_come_again(house: House) -> None:
@@ -280,7 +267,7 @@ def test_past_the_cap_a_reader_is_told_to_come_again(house: House) -> None:
         assert "http.max_feeds" in beyond.body()["error"][0]
     assert house.job(house.start_job("hello", "web1"))["command"] == "hello"
     feeds.pop().close()  # it vanishes, and that is noticed at the next keep-alive
-    feeds.append(open_in_time(house))
+    feeds.append(open_in_time(house, FEED))
     for feed in feeds:
         feed.close()
 
@@ -354,29 +341,6 @@ def test_the_workstation_follows_through_a_restart(house: House) -> None:
 def node_is_back(house: House) -> bool:
     with house.client() as client:
         return client.node("web1").online
-
-
-@pytest.mark.parametrize("stopping", [False, True])
-def test_a_reader_that_does_not_read(tmp_path: Path, stopping: bool) -> None:
-    settings = {"http.max_feeds": 1, "http.request_timeout": 20.0 if stopping else 1.0}
-    with open_house(tmp_path, **settings) as house, FeedReader(house, FEED) as stuck:
-        stuck.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        with house.client() as client:
-            for _ in range(12):
-                job_id = client.start_job("none", ["nobody"], env={"LARGE": "x" * 800_000})
-                assert client.wait(job_id, timeout=20).ended
-        if stopping:
-            asked = time.monotonic()
-            house.signal_server(signal.SIGTERM)
-            assert house.server is not None and house.server.wait(20) == 0
-            assert time.monotonic() - asked < 10
-        else:
-            wait_until(lambda: can_open(house), "the place of the reader to be free")
-
-
-def can_open(house: House) -> bool:
-    with FeedReader(house, FEED) as feed:
-        return feed.status == 200
 
 
 def test_no_feed_at_all(tmp_path: Path) -> None:

@@ -139,3 +139,15 @@ class FeedReader:
         traceback: Optional[TracebackType],
     ) -> None:
         self.close()
+
+
+def open_in_time(house: House, path: str, last_id: Optional[str] = None) -> FeedReader:
+    """Read as soon as there is a place for one more reader."""
+    deadline = time.monotonic() + PATIENCE
+    feed = FeedReader(house, path, last_id)
+    while feed.status == 503:
+        assert time.monotonic() < deadline, "no place got free"
+        feed.close()
+        time.sleep(0.02)
+        feed = FeedReader(house, path, last_id)
+    return feed
