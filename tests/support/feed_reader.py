@@ -91,9 +91,11 @@ class FeedReader:
         return raw[:-1].decode("utf-8")
 
     def next(self) -> Optional[FeedEvent]:
-        """The next event, whose form has to be exact; None at the end."""
+        """The next event, which has to come soon and in the exact form; None at the end."""
+        deadline = time.monotonic() + PATIENCE
         line = self.line()
         while line == KEEP_ALIVE:
+            assert time.monotonic() < deadline, "no event came"
             line = self.line()
         if line is None:
             return None
