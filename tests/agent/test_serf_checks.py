@@ -8,13 +8,16 @@ from typing import Any, Callable, Dict, Optional
 import pytest
 from serf_desk import JOB, OTHER, RUN, SerfDesk, signing_key
 
+from push_jobs_agent.serf_runs import NOTICE_AFTER
 from push_jobs_wire import shovey
 
+THIRD = "7d3b1c7e-2b4e-4a57-9a68-0d2e6f0d9a11"
 STALE = "Authentication failed. Please check your system's clock."
 
 
 def invalid_reports(desk: SerfDesk) -> Dict[str, str]:
-    """What the server was told about messages that do not count: the text by run."""
+    """What the server is told about messages that do not count, after a while: the text by run."""
+    desk.advance(NOTICE_AFTER)
     return {
         said.fields["run_id"]: said.fields["error"]
         for said in desk.said
@@ -48,6 +51,7 @@ def resigned(**changes: Any) -> bytes:
 def test_what_names_no_run_is_logged_only(payload: bytes) -> None:
     desk = SerfDesk()
     desk.hear(payload)
+    desk.advance(NOTICE_AFTER)
     assert (desk.said, desk.asked, desk.journal) == ([], [], {})
     assert [line.text for line in desk.logs] == ["refused a command over Serf"]
 
@@ -88,7 +92,8 @@ def test_the_checks_come_in_the_documented_order_with_its_words(make: Make, text
     desk = SerfDesk()
     desk.hear(make(desk))
     assert list(invalid_reports(desk)) == [RUN] and text in invalid_reports(desk)[RUN]
-    assert (desk.asked, desk.journal, desk.accepted) == ([], {}, [])
+    assert (desk.asked, desk.journal) == ([], {})
+    assert [entry[1:] for entry in desk.accepted] == [("start", JOB)]
     desk.accept_all()
     assert desk.runs.empty
 
@@ -113,6 +118,7 @@ def test_these_count(changes: Dict[str, Optional[str]]) -> None:
 def test_an_unknown_action_is_logged_only() -> None:
     desk = SerfDesk()
     desk.hear(desk.payload(action="reboot"))
+    desk.advance(NOTICE_AFTER)
     assert (desk.said, desk.asked, desk.accepted) == ([], [], [])
 
 
@@ -128,9 +134,11 @@ def test_a_bad_cancel_changes_and_reports_nothing(changes: Dict[str, str]) -> No
     desk.start()
     told = len(desk.said)
     desk.hear(cancel_of(desk, **changes))
+    desk.advance(NOTICE_AFTER)
     assert desk.ops() == ["start"] and len(desk.said) == told
     other = SerfDesk()
     other.hear(cancel_of(other, **changes))
+    other.advance(NOTICE_AFTER)
     assert other.said == []
 
 
@@ -146,12 +154,14 @@ def test_nothing_is_said_about_a_run_that_is_or_was_here() -> None:
     desk.restart()
     desk.found()
     desk.hear(resigned(command="rm"))
+    desk.advance(NOTICE_AFTER)
     assert desk.statuses() == ["running", "succeeded"]
 
 
 def test_messages_of_another_day_are_not_answered() -> None:
     desk = SerfDesk()
     desk.hear(desk.payload(time="2025-12-01T00:00:00Z"))
+    desk.advance(NOTICE_AFTER)
     assert desk.said == []
 
 
@@ -159,9 +169,10 @@ def test_notices_are_bounded_and_do_not_keep_a_real_command_away() -> None:
     desk = SerfDesk()
     for number in range(100):
         desk.hear(resigned(run_id=f"{number:08x}-be32-4ea0-a302-bae080ab6f83"))
-    assert len(desk.said) == 32
     desk.hear(resigned(command="rm"))
     desk.hear(desk.payload())
+    desk.advance(NOTICE_AFTER)
+    assert len(desk.said) == 32
     desk.reply()
     assert desk.runs.owns(JOB) and desk.runs.running == [JOB]
 
@@ -202,8 +213,35 @@ def test_the_second_signature_is_required_once_it_was_there() -> None:
     desk.found()
     desk.hear(desk.payload())
     assert desk.ops() == []
-    desk.hear(desk.payload(also_256=True))
+    desk.hear(desk.payload(run=THIRD, also_256=True))
     assert desk.ops() == ["start"]
+
+
+def test_a_forged_copy_that_is_faster_than_the_command_is_not_reported() -> None:
+    desk = SerfDesk()
+    desk.hear(resigned(command="rm"))
+    desk.advance(NOTICE_AFTER - 1)
+    desk.hear(desk.payload())
+    desk.reply()
+    desk.accept_all()
+    desk.advance(NOTICE_AFTER)
+    desk.ended()
+    desk.accept_all()
+    assert desk.statuses() == ["running", "succeeded"]
+
+
+def test_what_was_reported_as_invalid_does_not_run_any_more() -> None:
+    desk = SerfDesk()
+    desk.hear(resigned(command="rm"))
+    assert list(invalid_reports(desk)) == [RUN]
+    desk.hear(desk.payload())
+    desk.accept_all()
+    desk.hear(desk.payload())
+    desk.restart()
+    desk.found()
+    desk.hear(desk.payload())
+    desk.advance(NOTICE_AFTER)
+    assert (desk.ops(), desk.statuses()) == ([], ["invalid"])
 
 
 def test_another_key_is_another_server() -> None:
