@@ -1,4 +1,4 @@
-"""Refused requests over the Shovey routes: one line in the log, one in the audit trail, no change."""
+"""Refused requests over Shovey: one line in the log, one in the audit trail, and no change."""
 
 from __future__ import annotations
 
