@@ -22,11 +22,7 @@ from push_jobs_agent.spooled import SpooledJob, read_job
 from push_jobs_wire import shovey
 
 MOST_NOTICES = 32
-"""So many reports about messages that do not count may wait; anybody can send such messages."""
-
-NOTICE_AFTER = 10.0
-"""Seconds until a message that does not count is reported: anybody in the cluster can send a copy
-of a command with another signature, and it may be faster than the command itself."""
+"""So many reports about commands that do not count may wait; anybody can send old ones again."""
 
 RUNNER_WITHIN = 30.0
 """Seconds that a run waits for a runner that is away."""
@@ -230,7 +226,6 @@ class SerfRuns:
             run = Run(job_id, self._node, "", None)
             run.volatile = True
             run.end(Verdict("invalid", error=error.report))
-            run.due = now.steady + NOTICE_AFTER
             self._table.runs[job_id] = run
 
     def _begin(self, command: Command) -> None:
