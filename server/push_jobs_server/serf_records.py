@@ -64,13 +64,17 @@ class SerfChunk:
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a node says of its part in a job (shovey 2.5); None: it says nothing about that."""
+    """What a node says of its part in a job (shovey 2.5); None: it says nothing about that.
+
+    ``seconds``: how long it took.
+    """
 
     job_id: str
     node: str
     word: Optional[str] = None
     error: Optional[str] = None
     exit_status: Optional[int] = None
+    seconds: Optional[float] = None
 
 
 @dataclass(frozen=True)
