@@ -122,6 +122,34 @@ def test_a_job_that_is_over_before_it_is_stored_does_not_begin_again() -> None:
     assert desk.engine.jobs.by_id == {}
 
 
+def test_nodes_get_a_command_as_they_can_take_it() -> None:
+    desk = desk_with("old", "plain", "new")
+    desk.engine.serf.heartbeat("plain", "up", True)
+    desk.engine.serf.heartbeat("new", "up", True, True)
+    desk.store()
+    desk.start(nodes=("old", "plain", "new"), quorum=3)
+    desk.collect()
+    sent = {each.nodes: (each.extended, each.packed) for each in desk.engine.serf.take_orders()}
+    assert sent == {("old",): (False, False), ("plain",): (True, False), ("new",): (True, True)}
+
+
+def test_an_end_tells_of_the_beginning_too() -> None:
+    desk = desk_with("s1")
+    desk.start(nodes=("s1",))
+    orders(desk)
+    whole = RunReport("j1", "s1", "succeeded", exit_status=0, seconds=0.25)
+    desk.engine.serf.report(whole, (), lambda _: None)
+    desk.collect()
+    desk.store()
+    assert desk.job() == ("complete", {"s1": "succeeded"})
+    began, over = [each for each in desk.stored if isinstance(each, NodeChanged)][-2:]
+    assert (began.status, over.status) == (NodeStatus.RUNNING, NodeStatus.SUCCEEDED)
+    for change in (began, over):
+        assert change.outcome.started_at == desk.now - 0.25
+    names = [event.name for event in desk.events]
+    assert names[-3:] == ["run_start", "run_complete", "job_complete"]
+
+
 def test_a_node_over_serf_runs_several_jobs_at_once() -> None:
     desk = desk_with("s1")
     for job in ("j1", "j2"):
