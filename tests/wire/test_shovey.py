@@ -71,7 +71,8 @@ def test_what_is_signed_verifies_and_survives_travel(payload: Dict[str, str], bo
 
 def test_packing_makes_room_for_names() -> None:
     start = shovey.start_payload("b5a6ee64-67ca-4a4f-94ad-6c18eb1c6a32", "ls", 300, 0.0)
-    payload = shovey.encode(shovey.signed(start, KEY, also_256=True))
+    key = generate_private_key(public_exponent=65537, key_size=2048)
+    payload = shovey.encode(shovey.signed(start, key, also_256=True))
     names = [f"web{number:02d}.example.com" for number in range(10)]
     queries = [
         list(split("push", shovey.QUERY, data, names)) for data in (payload, shovey.pack(payload))
