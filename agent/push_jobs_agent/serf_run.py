@@ -260,7 +260,7 @@ class Run:
         }
         if last:
             fields["chunks"] = [_chunk(channel) for channel in last]
-        if self.extended and verdict.seconds is not None:
+        if self.extended and verdict.seconds is not None and not self.told_running:
             fields["seconds"] = verdict.seconds
         return Letter(kind, self._path("jobs"), self._body(fields), tuple(last))
 

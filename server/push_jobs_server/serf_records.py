@@ -66,7 +66,7 @@ class SerfChunk:
 class RunReport:
     """What a node says of its part in a job (shovey 2.5); None: it says nothing about that.
 
-    ``seconds``: how long it took.
+    ``seconds``: how long it took, when this is the first report of a run of a node of ours.
     """
 
     job_id: str

@@ -36,10 +36,11 @@ def with_end(fields: Mapping[str, Any]) -> List[Tuple[str, int, str, bool]]:
 
 def test_a_run_that_printed_nothing_takes_two_messages() -> None:
     desk = started()
-    desk.ended()
+    desk.ended(started_at=5.0, ended_at=5.25)
     desk.accept_all()
     running, end = desk.said
     assert "chunks" not in running.fields
+    assert "seconds" not in end.fields  # the server knows when it began
     assert with_end(end.fields) == [("stdout", 0, "", True), ("stderr", 0, "", True)]
     assert end.fields["status"] == "succeeded" and "/jobs/" in end.path
     desk.reply()
