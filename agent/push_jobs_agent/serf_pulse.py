@@ -13,8 +13,7 @@ from typing import Any, Mapping, Optional
 
 from push_jobs_wire import shovey, shovey_words
 
-_ABILITIES = {shovey.EXTENSIONS_KEY: "1", shovey.PAYLOAD_KEY: shovey.PACKED}
-"""What a server of ours may make use of; others leave it alone."""
+EXTENSIONS = "1"
 
 
 class Pulse:
@@ -25,7 +24,7 @@ class Pulse:
     """
 
     def __init__(self, node: str) -> None:
-        fields = {"node": node, "status": shovey_words.NODE_UP, **_ABILITIES}
+        fields = {"node": node, "status": shovey_words.NODE_UP, shovey.EXTENSIONS_KEY: EXTENSIONS}
         self.payload = json.dumps(fields, separators=(",", ":")).encode("ascii")
         self._next: Optional[float] = None
         self._waiting: Optional[int] = None

@@ -81,8 +81,7 @@ class Heartbeats(threading.Thread):
             log.debug("heartbeat of %r, status %r: ignored", name[:100], status[:20])
             return
         extended = fields.get(shovey.EXTENSIONS_KEY) == "1"
-        packed = fields.get(shovey.PAYLOAD_KEY) == shovey.PACKED
-        self._tell(lambda engine: engine.serf.heartbeat(name, status, extended, packed))
+        self._tell(lambda engine: engine.serf.heartbeat(name, status, extended))
         counts()
 
     def _is_registered(self, name: str) -> bool:

@@ -20,8 +20,8 @@ from push_jobs_wire.serf_link import SerfLink
 from push_jobs_wire.serf_rpc import Reader, Record
 
 _SENT = "Requesting query send: shovey."
-_ESCAPE = re.compile(r"([^\\]+)|\\(x..|u.{4}|U.{8}|.)", re.DOTALL)
-_LETTERS = dict(zip("abfnrtv", "\a\b\f\n\r\t\v"))
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_BYTE = re.compile(r"0x([0-9a-f]{1,2})\b")
 
 
 class Watch(threading.Thread):
@@ -109,24 +109,12 @@ class Watch(threading.Thread):
 
 
 def job_in(line: str) -> Optional[str]:
-    """The job whose query a line of Serf's log is about; its payload is quoted as Go does."""
+    """The job whose query a line of Serf's log is about; payloads are shown byte by byte."""
     if _SENT not in line:
         return None
-    payload = _unquoted(line.partition(' Payload: "')[2][:-1])
-    return shovey.decode(payload).get("run_id")
-
-
-def _unquoted(text: str) -> bytes:
-    """The bytes of a quoted text: what is no UTF-8 or can't be printed has escapes."""
-    pieces = []
-    for plain, escape in _ESCAPE.findall(text):
-        if escape.startswith("x"):
-            pieces.append(bytes.fromhex(escape[1:]))
-        elif escape[:1] in ("u", "U"):
-            pieces.append(chr(int(escape[1:], 16)).encode())
-        else:
-            pieces.append((plain or _LETTERS.get(escape, escape)).encode())
-    return b"".join(pieces)
+    text = line if _ID.search(line) else "".join(chr(int(each, 16)) for each in _BYTE.findall(line))
+    found = _ID.search(text)
+    return found.group() if found else None
 
 
 def _connect(agent: SerfAgent) -> socket.socket:

@@ -13,7 +13,6 @@ import binascii
 import hashlib
 import json
 import uuid
-import zlib
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Dict, FrozenSet, Mapping, Optional, Tuple
 
@@ -33,14 +32,10 @@ HEARTBEAT_INTERVAL = 30.0
 """Seconds between two heartbeats of a node."""
 EXTENSIONS_KEY = "extensions"
 """In a heartbeat: the node checks the second signature, too."""
-PAYLOAD_KEY = "payload"
-PACKED = "zlib"
-"""In a heartbeat: the node takes payloads that are packed so."""
 
 SIGNATURE = "signature"
 SIGNATURE_256 = "signature256"
 _NO_LONGER = 65536
-_ZLIB = b"\x78"
 _DIGEST_INFO = {
     "sha1": bytes.fromhex("3021300906052b0e03021a05000414"),
     "sha256": bytes.fromhex("3031300d060960864801650304020105000420"),
@@ -119,36 +114,13 @@ def encode(payload: Mapping[str, str]) -> bytes:
     return json.dumps(payload, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
 
 
-def pack(data: bytes) -> bytes:
-    """An encoded payload in fewer bytes, for nodes that take it: more names fit into a query.
-
-    Signatures are random, but their letters take eight bits instead of six.
-    """
-    return zlib.compress(data, 9)
-
-
-def _unpacked(data: bytes) -> bytes:
-    """A payload as it was encoded; JSON never begins as packed bytes do."""
-    if not data.startswith(_ZLIB):
-        return data
-    reader = zlib.decompressobj()
-    try:
-        plain = reader.decompress(data, _NO_LONGER)
-    except zlib.error:
-        raise RemoteError("a payload whose packing is broken") from None
-    if not reader.eof or reader.unused_data:
-        raise RemoteError("a payload whose packing is broken, or that is too long")
-    return plain
-
-
 def decode(data: bytes) -> Payload:
-    """The fields of a payload, packed or not; a null counts as an empty text (shovey 4.3).
+    """The fields of a payload; a null counts as an empty text (shovey 4.3).
 
     Raises RemoteError unless it is a JSON object whose values are texts.
     """
     if len(data) > _NO_LONGER:
         raise RemoteError(f"a payload of {len(data)} bytes")
-    data = _unpacked(data)
     try:
         fields = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError):

@@ -39,7 +39,7 @@ Answer = Callable[[object], None]
 class Order:
     """A command for nodes: ``action`` is start or cancel, ``timeout`` in seconds.
 
-    ``extended`` nodes check the second signature, ``packed`` ones take a packed payload.
+    ``extended`` nodes check the second signature.
     """
 
     action: str
@@ -48,7 +48,6 @@ class Order:
     timeout: int
     nodes: Tuple[str, ...]
     extended: bool
-    packed: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,6 @@ class _Node:
     seen: NodeStatusSeen
     since: float
     extended: bool = False
-    packed: bool = False
 
 
 @dataclass
@@ -89,7 +87,7 @@ class SerfNodes:
         self._parts: Dict[str, Dict[str, _Part]] = {}
         for job_id, node in known.runs:
             self._parts.setdefault(job_id, {})[node] = _Part()
-        self._orders: Dict[Tuple[str, str, bool, bool], List[str]] = {}
+        self._orders: Dict[Tuple[str, str, bool], List[str]] = {}
         self.next_check = engine.now + CHECK_EVERY
         engine.jobs.over_serf.update(known.runs)
 
@@ -125,7 +123,7 @@ class SerfNodes:
         node = self._nodes.get(key[1]) if key[0] == self.org else None
         return None if node is None else (node.seen, node.since)
 
-    def heartbeat(self, name: str, status: str, extended: bool, packed: bool = False) -> None:
+    def heartbeat(self, name: str, status: str, extended: bool) -> None:
         """A node said that it is up (or new); nobody knows who says so, and ``down`` is not taken.
 
         A node is up only as long as its heartbeats come, and its reports are signed.
@@ -135,7 +133,7 @@ class SerfNodes:
             return
         self._put(name, status)
         node = self._nodes[name]
-        node.extended, node.packed = extended, packed
+        node.extended = extended
         if node.extended and status == NODE_UP:
             self._ask_again(name)
 
@@ -205,17 +203,17 @@ class SerfNodes:
         """What has to be sent now."""
         orders, self._orders = self._orders, {}
         found = []
-        for (action, job_id, *abilities), nodes in orders.items():
+        for (action, job_id, extended), nodes in orders.items():
             asked = self._engine.jobs.by_id[job_id].request
-            words = (action, job_id, asked.command, asked.run_timeout)
-            found.append(Order(*words, tuple(nodes), *abilities))
+            found.append(
+                Order(action, job_id, asked.command, asked.run_timeout, tuple(nodes), extended)
+            )
         return found
 
     def _order(self, action: str, job_id: str, node: str) -> None:
         """Send a command once the part is stored: the node's first report may follow at once."""
         known = self._nodes.get(node)
-        abilities = (False, False) if known is None else (known.extended, known.packed)
-        key = (action, job_id, *abilities)
+        key = (action, job_id, known is not None and known.extended)
         job = self._engine.jobs.by_id[job_id]
 
         def stored() -> None:

@@ -261,8 +261,7 @@ class SerfThread(threading.Thread):
             fields = shovey.start_payload(run_id, order.command, order.timeout, now)
         else:
             fields = shovey.cancel_payload(run_id, now)
-        payload = shovey.encode(shovey.signed(fields, self._key, also_256=order.extended))
-        return shovey.pack(payload) if order.packed else payload
+        return shovey.encode(shovey.signed(fields, self._key, also_256=order.extended))
 
     def _refuse(self, order: Order, nodes: Tuple[str, ...], reason: str) -> None:
         self._tell(lambda engine: engine.serf.refused(order, nodes, reason))
