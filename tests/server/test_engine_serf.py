@@ -122,17 +122,6 @@ def test_a_job_that_is_over_before_it_is_stored_does_not_begin_again() -> None:
     assert desk.engine.jobs.by_id == {}
 
 
-def test_nodes_get_a_command_as_they_can_take_it() -> None:
-    desk = desk_with("old", "plain", "new")
-    desk.engine.serf.heartbeat("plain", "up", True)
-    desk.engine.serf.heartbeat("new", "up", True, True)
-    desk.store()
-    desk.start(nodes=("old", "plain", "new"), quorum=3)
-    desk.collect()
-    sent = {each.nodes: (each.extended, each.packed) for each in desk.engine.serf.take_orders()}
-    assert sent == {("old",): (False, False), ("plain",): (True, False), ("new",): (True, True)}
-
-
 def test_an_end_tells_of_the_beginning_too() -> None:
     desk = desk_with("s1")
     desk.start(nodes=("s1",))

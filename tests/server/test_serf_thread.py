@@ -133,14 +133,6 @@ def test_a_start_is_sent_once(
     assert action_of(agent.query()) == "cancel"
 
 
-def test_a_command_is_packed_for_nodes_that_take_it(agent: Agent, thread: SerfThread) -> None:
-    for packed in (False, True):
-        thread.submit(Order("start", JOB, "ls", 300, ("n1",), extended=True, packed=packed))
-        query = agent.query()
-        assert query["Payload"].startswith(b"x" if packed else b"{")
-        assert shovey.decode(query["Payload"])["command"] == "ls"
-
-
 def test_a_cancel_survives_a_broken_connection(agent: Agent, thread: SerfThread) -> None:
     thread.submit(order("start", "n1"))
     agent.query()
