@@ -35,6 +35,7 @@ def test_a_run_is_told_from_its_start_to_its_end() -> None:
         "status": "running",
         "exit_status": 0,
         "error": "",
+        "extensions": 1,
         "protocol_major": 0,
         "protocol_minor": 1,
     }

@@ -186,7 +186,7 @@ def test_one_agent_serves_two_servers(
     shovey_house: Shovey, nodes: List[ShoveyNode], tmp_path: Path
 ) -> None:
     server, cluster = shovey_house
-    go: Dict[str, Path] = {name: tmp_path / name for name in ("pushy", "serf")}
+    go: Dict[str, Path] = {name: tmp_path / f"go-{name}" for name in ("pushy", "serf")}
     whitelist = {name: sh(f"echo {name}; {waits_for(path)}") for name, path in go.items()}
     (tmp_path / "house").mkdir()
     with open_house(tmp_path / "house") as house:

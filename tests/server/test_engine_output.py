@@ -133,6 +133,7 @@ def test_output_of_another_nodes_job_is_dropped_and_of_an_unknown_one_is_left_to
     [chunk] = [each for each in desk.stored if isinstance(each, OutputChunk)]
     assert (chunk.job_id, chunk.org, chunk.node) == ("before-the-restart", "acme", "a")
     assert [ack["offset"] for ack in acks(desk)] == [4]
+    assert desk.engine.output.end("before-the-restart", "a", "stdout") == 0
 
 
 def test_of_too_much_the_chunks_say_where_head_and_tail_are() -> None:

@@ -11,7 +11,7 @@ import pytest
 from api_desk import key_of
 from waiting import PATIENCE, wait_until
 
-from push_jobs_server.engine.serf import Order
+from push_jobs_server.engine.serf import NodeKind, Order
 from push_jobs_server.transports.serf import CANCEL_ATTEMPTS, SerfPlace, SerfThread
 from push_jobs_wire import shovey
 
@@ -98,7 +98,7 @@ def thread(agent: Agent, news: List[Callable[..., None]]) -> Iterator[SerfThread
 
 
 def order(action: str, *nodes: str) -> Order:
-    return Order(action, JOB, "ls", 300, nodes, False)
+    return Order(action, JOB, "ls", 300, nodes, NodeKind.OTHER)
 
 
 def action_of(query: Dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from push_jobs_server.api.services import Failure
 from push_jobs_server.api.shovey import cleaned
 from push_jobs_server.api.shovey_body import read_quorum
 from push_jobs_server.audit import REFUSED
+from push_jobs_server.engine.serf import NodeKind
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_the_life_of_a_job(desk: ShoveyDesk) -> None:
     job = desk.start(NODE, OTHER, command="backup", run_timeout=7)
     (order,) = desk.orders.taken
     assert (order.action, order.command, order.timeout) == ("start", "backup", 7)
-    assert order.nodes == (NODE, OTHER) and not order.extended
+    assert order.nodes == (NODE, OTHER) and order.kind is NodeKind.OTHER
     assert desk.get(f"{JOBS}/{job}")["nodes"] == {"created": [NODE, OTHER]}
     desk.report(job, "running")
     assert desk.get(f"{JOBS}/{job}")["nodes"] == {"running": [NODE], "created": [OTHER]}

@@ -95,6 +95,15 @@ def test_wrong_options_are_exit_2_and_nothing_is_sent(
     assert stub.seen == []
 
 
+@pytest.mark.parametrize("words", [["", "web1"], ["true", "web1", ""]])
+def test_empty_names_are_exit_2_and_nothing_is_sent(
+    stub: PushyStub, run: Run, words: List[str]
+) -> None:
+    code, _, err = run("job", "start", *words)
+    assert code == 2 and "an empty name of a command or node means nothing" in err
+    assert stub.seen == []
+
+
 def test_a_file_that_is_too_large(stub: PushyStub, run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 100_001)
     code, _, err = run("job", "start", "true", "web1", "--file", str(tmp_path / "file"))

@@ -91,6 +91,8 @@ def start_job(
 
     `job start` and `run` are the same command.
     """
+    if not command or not all(nodes):
+        raise click.UsageError("an empty name of a command or node means nothing")
     if follow:
         if detach:
             raise click.UsageError("give --follow or --detach, not both")

@@ -124,8 +124,11 @@ def read_cancel(body: bytes) -> Tuple[str, List[str]]:
     return run_id, _names(nodes, "") if isinstance(nodes, list) else []
 
 
-def read_report(body: bytes, job_id: str, node: str) -> RunReport:
-    """What a node says of its part; members that are missing or of a wrong type say nothing."""
+def read_report(body: bytes, job_id: str, node: str, itself: bool) -> RunReport:
+    """What a node says of its part; members that are missing or of a wrong type say nothing.
+
+    ``itself``: the node has signed this.
+    """
     fields = read_object(body)
     word, error = fields.get("status"), fields.get("error")
     status: Any = fields.get("exit_status")
@@ -136,6 +139,7 @@ def read_report(body: bytes, job_id: str, node: str) -> RunReport:
         _storable(word) if isinstance(word, str) else None,
         _storable(error) if isinstance(error, str) else None,
         int(status) & 255 if _is_number(status) and _is_whole(status) else None,
+        _is_number(fields.get("extensions")) if itself else None,
         float(seconds) if _is_number(seconds) and 0 <= seconds < _LONGEST_TIMEOUT else None,
     )
 

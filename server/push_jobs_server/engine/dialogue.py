@@ -220,6 +220,8 @@ class Dialogue:
             # Also when nothing of it is new: what it repeats may not be stored yet; events wait.
             batch.events.append(output_event(org, job_id, node, output.stream, engine.wall))
         end = engine.output.end(job_id, node, output.stream)
+        if job is None:
+            engine.output.forget(job_id)  # nothing else would; the store knows what comes twice
         ack = OutputAck(job_id, output.stream, end, CREDIT, again=not follows)
         batch.after.append(lambda: engine.roster.send((org, node), ack))
 
