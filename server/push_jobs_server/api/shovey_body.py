@@ -85,10 +85,16 @@ def read_start(body: bytes) -> StartBody:
         raise Failure(400, "command not a string")
     check_texts([command, *nodes, "", ""])
     unique = tuple(dict.fromkeys(nodes))
-    asked = read_quorum(fields.get("quorum"), len(nodes))
-    # Whoever counted a node twice meant the same share of the nodes that there are.
-    quorum = max(0, asked - (len(nodes) - len(unique)))
+    quorum = _quorum(fields.get("quorum"), len(nodes), len(unique))
     return StartBody(command, unique, quorum, _timeout(fields.get("run_timeout")))
+
+
+def _quorum(quorum: Any, given: int, different: int) -> int:
+    """A share is one of the different nodes; a number counts names as given, but no more than are
+    there."""
+    if isinstance(quorum, str) and _PERCENT.fullmatch(quorum):
+        return read_quorum(quorum, different)
+    return min(read_quorum(quorum, given), different)
 
 
 def read_quorum(quorum: Any, nodes: int) -> int:
