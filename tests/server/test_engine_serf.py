@@ -179,6 +179,19 @@ def test_a_node_is_down_after_ten_silent_minutes() -> None:
     assert desk.engine.serf.up((ORG, "s1"))
 
 
+def test_a_node_stays_up_while_its_heartbeats_come() -> None:
+    """It counts from the last one, not from when the node came up."""
+    desk = desk_with("s1")
+    for _ in range(22):
+        desk.wait(30)
+        assert desk.engine.serf.up((ORG, "s1"))
+        desk.engine.serf.heartbeat("s1", "up", False)
+    desk.wait(DOWN_AFTER - 1)
+    assert desk.engine.serf.up((ORG, "s1"))
+    seen = [each for each in desk.stored if isinstance(each, NodeStatusSeen)]
+    assert {each.status for each in seen} == {"up"}
+
+
 def test_the_end_of_its_serf_agent_ends_no_run() -> None:
     desk = desk_with("s1")
     desk.start(nodes=("s1",))
