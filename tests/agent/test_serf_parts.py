@@ -97,12 +97,40 @@ def test_accepted_commands_outlive_the_agent_and_a_torn_line(tmp_path: Path) -> 
     accepted = store.accepted()
     for action in ("start", "cancel"):
         accepted.add(action, JOB, 5.0, 900.0)
-        store.remember((5.0, action, JOB), accepted)
+        store.remember((5.0, action, JOB), accepted, durable=True)
     with open(tmp_path / "accepted", "ab") as file:
         file.write(b"7.0 sta")
     again = SerfStore(str(tmp_path)).accepted()
     assert list(again) == [(5.0, "start", JOB), (5.0, "cancel", JOB)]
     assert again.knows("start", JOB) and not again.knows("start", "0" * 32)
+
+
+def test_a_command_is_on_the_disk_before_its_run_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the run itself tells that it was accepted."""
+    store = SerfStore(str(tmp_path))
+    done: List[str] = []
+    fsync, unlink = os.fsync, os.unlink
+
+    def synced(fd: int) -> None:
+        done.append(os.readlink(f"/proc/self/fd/{fd}"))
+        fsync(fd)
+
+    def removed(path: str) -> None:
+        done.append(path)
+        unlink(path)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "unlink", removed)
+    store.keep(JOB, {}, durable=True)
+    done.clear()
+    store.remember((5.0, "start", JOB), store.accepted(), durable=False)
+    assert done == []
+    for _ in range(2):
+        store.drop(JOB)
+    run = str(tmp_path / "runs" / f"{JOB}.json")
+    assert done == [str(tmp_path / "accepted"), run, run]
 
 
 def test_the_list_of_accepted_commands_is_bounded(tmp_path: Path) -> None:
@@ -113,7 +141,7 @@ def test_the_list_of_accepted_commands_is_bounded(tmp_path: Path) -> None:
     accepted = store.accepted()
     assert len(accepted) == 2 * REMEMBERED
     accepted.add("start", JOB, 1e9, 900.0)
-    store.remember((1e9, "start", JOB), accepted)
+    store.remember((1e9, "start", JOB), accepted, durable=True)
     assert len((tmp_path / "accepted").read_text().splitlines()) == REMEMBERED
     young = Accepted((1e9, "start", f"{number:032x}") for number in range(REMEMBERED))
     young.add("start", JOB, 1e9 + 1.0, 900.0)

@@ -1,67 +1,72 @@
-"""Which heartbeats count: those of registered nodes, which the engine hears of and which get an
-answer; nothing else."""
+"""Heartbeats over Serf: whose they are, and what they say that the node can do."""
 
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any, Callable, Iterator, List, Tuple
 
 import pytest
-from waiting import PATIENCE, wait_until
+from waiting import wait_until
 
+from push_jobs_server.identity.base import Principal
 from push_jobs_server.serf_heartbeats import Heartbeats
 
-ORG = "acme"
 
+class Known:
+    """Identities that know one node."""
 
-class Registry:
-    """Knows the client ``n1`` and the user ``alice``."""
-
-    def for_request(self) -> "Registry":
+    def for_request(self) -> Known:
         return self
 
-    def principals(self, org: str, name: str) -> List[Any]:
-        assert org == ORG
-        kinds = {"n1": ["client"], "alice": ["user"]}.get(name, [])
-        return [SimpleNamespace(kind=kind) for kind in kinds]
+    def principals(self, org: str, name: str) -> List[Principal]:
+        return [Principal(name, "client", True, "key")] if (org, name) == ("acme", "n1") else []
 
 
-class Desk:
-    """The thread, what the engine heard, and the numbers of those that were answered."""
+class Told:
+    """What an engine was told."""
 
     def __init__(self) -> None:
-        self.heard: List[Tuple[Any, ...]] = []
-        self.answered: List[int] = []
-        registry: Any = Registry()
-        self.thread = Heartbeats(ORG, registry, self._tell)
-        self.thread.start()
+        self.serf = self
+        self.beats: List[Tuple[Any, ...]] = []
 
-    def _tell(self, news: Callable[[Any], None]) -> None:
-        news(SimpleNamespace(serf=SimpleNamespace(heartbeat=lambda *said: self.heard.append(said))))
+    def heartbeat(self, *beat: Any) -> None:
+        self.beats.append(beat)
 
-    def take(self, number: int, payload: bytes) -> None:
-        self.thread.take(payload, lambda: self.answered.append(number))
+
+Beat = Callable[..., List[Tuple[Any, ...]]]
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
-    made = Desk()
-    yield made
-    made.thread.stop()
-    made.thread.join(PATIENCE)
+def beat() -> Iterator[Beat]:
+    """Sends a heartbeat; what the engine was told of it."""
+    told = Told()
+    identity: Any = Known()
+    thread = Heartbeats("acme", identity, lambda news: news(told))  # type: ignore[arg-type]
+
+    def send(**fields: str) -> List[Tuple[Any, ...]]:
+        told.beats.clear()
+        answered: List[bool] = []
+        thread.take(json.dumps(fields).encode(), lambda: answered.append(True))
+        # The next one is read after it.
+        thread.take(b'{"node":"n1","status":"new"}', lambda: answered.append(False))
+        wait_until(lambda: False in answered, "the heartbeats to be read")
+        assert (True in answered) == (len(told.beats) == 2)
+        return told.beats[:-1]
+
+    thread.start()
+    yield send
+    thread.stop()
+    thread.join(5.0)
 
 
-def beat(node: str, status: str = "up", **more: str) -> bytes:
-    return json.dumps({"node": node, "status": status, **more}).encode()
+def test_what_a_node_can_do(beat: Beat) -> None:
+    up = {"node": "n1", "status": "up"}
+    assert beat(**up) == [("n1", "up", False)]
+    assert beat(**up, extensions="1") == [("n1", "up", True)]
+    assert beat(**up, extensions="x", more="x") == [("n1", "up", False)]
 
 
-def test_only_those_of_registered_nodes_count_and_are_answered(desk: Desk) -> None:
-    strange = [b"", b"[]", b'{"node": 1}', beat("n2"), beat("alice"), beat(""), beat("n1\0")]
-    for number, payload in enumerate([*strange, beat("n1", "dancing")]):
-        desk.take(number, payload)
-    desk.take(100, beat("n1"))
-    desk.take(101, beat("n1", extensions="1"))
-    wait_until(lambda: 101 in desk.answered, "the answer to the last one")
-    assert desk.answered == [100, 101]
-    assert desk.heard == [("n1", "up", False), ("n1", "up", True)]
+def test_heartbeats_of_nobody_and_with_other_words(beat: Beat) -> None:
+    assert beat(node="n2", status="up") == []
+    assert beat(node="n1", status="asleep") == []
+    assert beat(status="up") == []
