@@ -149,8 +149,6 @@ def thread(
     finally:
         thread.stop()
         thread.join(PATIENCE)
-        for end in (thread._wake_read, thread._wake_write):
-            end.close()
 
 
 def order(action: str, *nodes: str) -> Order:
