@@ -28,6 +28,10 @@ ROUTES = {
     f"{PUSHY}/job_status_feed/{UNKNOWN}": 404,
     PUSHY + "/v1/jobs": 200,
     f"{PUSHY}/v1/jobs/{UNKNOWN}": 404,
+    f"{PUSHY}/v1/jobs/{UNKNOWN}/output_feed": 404,
+    PUSHY + "/v1/nodes": 200,
+    PUSHY + "/v1/nodes/web01": 200,
+    PUSHY + "/v1/whoami": 200,
 }
 """The answer to a good GET of each route; the feed of an organization would not end."""
 

@@ -72,6 +72,8 @@ EVERYTHING: List[Tuple[str, str, Dict[str, Any]]] = [
     ("GET", "/job_status_feed", {}),
     ("GET", "/node_states", {}),
     ("GET", "/node_states/web01", {}),
+    ("GET", "/v1/nodes", {}),
+    ("GET", "/v1/nodes/web01", {}),
     ("GET", "/config/web01" + CCPK, {}),
     ("GET", "/config/bob" + CCPK, {}),
     ("GET", "/connect/web01" + CCPK, {}),

@@ -16,6 +16,7 @@ from databases import sqlite_url
 from wrong_jobs import JOB, Body, wrong_jobs
 
 from push_jobs_wire.chef_auth import timestamp
+from push_jobs_wire.states import JobStatus
 
 STATES = PUSHY + "/node_states"
 BODIES = list(wrong_jobs())
@@ -193,6 +194,8 @@ ROUTES = [
     Route(PUSHY + "/v1/jobs/x", "GET"),
     Route(PUSHY + "/v1/jobs/x/cancel", "POST"),
     Route(PUSHY + "/v1/whoami", "GET"),
+    Route(PUSHY + "/v1/nodes", "GET"),
+    Route(PUSHY + "/v1/nodes/x", "GET"),
 ]
 FEEDS = [
     Route(PUSHY + "/job_status_feed", "GET", "text/event-stream"),
@@ -253,21 +256,48 @@ def test_feeds_are_events_only(desk: Desk, route: Route) -> None:
 WRONG_QUERIES = ["x", "-1", "1.5", "9" * 400, "%00", "%FF", "%ED%A0%80", "nan", "inf", "\u0661"]
 
 
-@pytest.mark.parametrize(
-    "name", ["limit", "after", "status", "since", "until", "requestor", "node"]
-)
+TIME = "expected a time such as 2024-05-14T09:26:53Z, or seconds since 1970"
+FILTERS = {
+    "limit": "expected 1 to 1000",
+    "status": f"expected one of {', '.join(status.value for status in JobStatus)}",
+    "since": TIME,
+    "until": TIME,
+    "requestor": None,
+    "node": None,
+    "command": None,
+}
+"""What is expected of each filter; None: any text is looked for."""
+
+
+def refusal(name: str, value: str) -> Optional[str]:
+    """What is said about a value of a filter; None when it is a good one."""
+    if value in ("%FF", "%ED%A0%80"):
+        return "the query is not form-encoded UTF-8"
+    why = "a NUL character" if value == "%00" else FILTERS[name]
+    if why is None or (why is TIME and value == "1.5"):
+        return None
+    return f"invalid value for {name} ({why})"
+
+
+@pytest.mark.parametrize("name", FILTERS)
 def test_wrong_filters(desk: Desk, name: str) -> None:
     for value in WRONG_QUERIES:
+        said = refusal(name, value)
         for path in (JOBS, PUSHY + "/v1/jobs"):
-            query = quote(f"?{name}={value}", safe="?=%")
-            assert desk.get(path + query).status in (200, 400), value
+            reply = desk.get(path + quote(f"?{name}={value}", safe="?=%"))
+            assert reply.status == (200 if said is None else 400), value
+            assert said is None or reply.error == [said]
 
 
 def test_wrong_waits(desk: Desk) -> None:
     job = desk.post(JOB).json["uri"][-32:]
     for value in WRONG_QUERIES:
-        query = quote(f"?wait={value}", safe="?=%")
-        assert desk.get(f"{PUSHY}/v1/jobs/{job}{query}").status in (200, 400), value
+        if value in ("1.5", "\u0661"):  # these are numbers
+            continue
+        reply = desk.get(f"{PUSHY}/v1/jobs/{job}{quote(f'?wait={value}', safe='?=%')}")
+        assert reply.status == 400, value
+        assert reply.error[0].startswith("wait is '")
+        assert reply.error[0].endswith("', expected 0 to 60 seconds")
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: str(route.path))
