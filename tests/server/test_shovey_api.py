@@ -86,7 +86,7 @@ def test_a_job_of_the_pushy_route_runs_on_nodes_over_serf(desk: ShoveyDesk) -> N
     ],
 )
 def test_quorums(quorum: Any, nodes: int, needed: int) -> None:
-    assert read_quorum(quorum, nodes) == needed
+    assert read_quorum(quorum, nodes, nodes) == needed
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_quorums(quorum: Any, nodes: int, needed: int) -> None:
 )
 def test_quorums_that_are_refused(quorum: Any) -> None:
     with pytest.raises(Failure) as refused:
-        read_quorum(quorum, 3)
+        read_quorum(quorum, 3, 3)
     assert refused.value.status == 400
 
 
@@ -123,6 +123,39 @@ def test_nodes_that_came_twice_run_once(desk: ShoveyDesk) -> None:
     job = desk.start(NODE, NODE, OTHER)
     assert [order.nodes for order in desk.orders.taken] == [(NODE, OTHER)]
     assert desk.get(f"{JOBS}/{job}")["nodes"] == {"created": [NODE, OTHER]}
+
+
+@pytest.mark.parametrize(
+    "names, quorum, needed",
+    [
+        ("gg", 1, 1),
+        ("gg", 2, 1),
+        ("gg", "50%", 1),
+        ("gg", "100%", 1),
+        ("gg", None, 1),
+        ("aab", 1, 1),
+        ("aab", "3", 2),
+        ("aab", "50%", 1),
+        ("aab", "51%", 2),
+        ("aabb", None, 2),
+    ],
+)
+def test_a_quorum_counts_each_node_once(
+    desk: ShoveyDesk, names: str, quorum: Any, needed: int
+) -> None:
+    """Nobody is up, so that each of these is missed."""
+    body = {"command": "ls", "nodes": list(names), "quorum": quorum}
+    reply = desk.call("POST", JOBS, body)
+    assert reply.status == 400
+    assert reply.error[0].endswith(f" - got 0, needed at least {needed}")
+    assert desk.orders.taken == []
+
+
+def test_a_quorum_of_more_than_the_names_given_is_refused(desk: ShoveyDesk) -> None:
+    for quorum in (3, "3"):
+        reply = desk.call("POST", JOBS, {"command": "ls", "nodes": ["g", "g"], "quorum": quorum})
+        assert reply.status == 400 and "only 2 matched" in reply.error[0]
+    assert desk.get(JOBS) == []
 
 
 def test_an_agent_that_is_away_fails_a_start_at_once(desk: ShoveyDesk) -> None:

@@ -85,17 +85,16 @@ def read_start(body: bytes) -> StartBody:
         raise Failure(400, "command not a string")
     check_texts([command, *nodes, "", ""])
     unique = tuple(dict.fromkeys(nodes))
-    asked = read_quorum(fields.get("quorum"), len(nodes))
-    # Whoever counted a node twice meant the same share of the nodes that there are.
-    quorum = max(0, asked - (len(nodes) - len(unique)))
+    quorum = read_quorum(fields.get("quorum"), len(unique), len(nodes))
     return StartBody(command, unique, quorum, _timeout(fields.get("run_timeout")))
 
 
-def read_quorum(quorum: Any, nodes: int) -> int:
+def read_quorum(quorum: Any, nodes: int, named: int) -> int:
     """How many of so many nodes are needed: a percentage or a number, as text or as JSON number.
 
-    Anything else means all of them; exact arithmetic. Raises Failure 400 for a text or number that
-    means nothing, is below 0 or above the number of nodes.
+    Anything else means all of them; exact arithmetic. ``named`` counts nodes that came twice twice:
+    a number up to that is taken, and never needs more than there are. Raises Failure 400 for a text
+    or number that means nothing, is below 0 or above ``named``.
     """
     if isinstance(quorum, bool) or not isinstance(quorum, (str, int, float)):
         return nodes
@@ -109,10 +108,10 @@ def read_quorum(quorum: Any, nodes: int) -> int:
     if _NUMBER.fullmatch(text) is None or Fraction(text) < 0:
         raise Failure(400, f"quorum {text[:60]!r} is no number of nodes")
     needed = Fraction(text)
-    if needed > nodes:
+    if needed > named:
         words = f"{float(needed) if needed < 10**9 else 10**9:.6f} nodes were required for the "
-        raise Failure(400, words + f"quorum, but only {nodes} matched the criteria given")
-    return int(needed)
+        raise Failure(400, words + f"quorum, but only {named} matched the criteria given")
+    return min(int(needed), nodes)
 
 
 def read_cancel(body: bytes) -> Tuple[str, List[str]]:
