@@ -19,11 +19,10 @@ from push_jobs_wire.settings import Values
 
 def known(settings: Values, store: Store) -> SerfKnown:
     """What an earlier run has left of nodes over Serf."""
-    org = settings["serf.organization"]
-    if org is None:
+    if settings["serf.organization"] is None:
         return SerfKnown()
-    reads = SerfReads(store)
-    return SerfKnown(str(org), reads.latest(str(org)), sorted(reads.open_runs()))
+    org, reads = str(settings["serf.organization"]), SerfReads(store)
+    return SerfKnown(org, reads.latest(org), sorted(reads.open_runs(org)))
 
 
 class SerfParts:
