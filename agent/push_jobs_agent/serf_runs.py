@@ -22,7 +22,7 @@ from push_jobs_agent.spooled import SpooledJob, read_job
 from push_jobs_wire import shovey
 
 MOST_NOTICES = 32
-"""So many reports about messages that do not count may wait; anybody can send such messages."""
+"""So many reports about commands that do not count may wait; anybody can send old ones again."""
 
 RUNNER_WITHIN = 30.0
 """Seconds that a run waits for a runner that is away."""
@@ -183,13 +183,22 @@ class SerfRuns:
     def _out(self, now: Now) -> List[Action]:
         if self._found:  # before that it is not known how much there is
             self._reports.pump(now)
+            self._give_up_reported(now)
         return self._table.take()
+
+    def _give_up_reported(self, now: Now) -> None:
+        """What the server was told of as invalid must not run after all."""
+        for run in self._table.runs.values():
+            told = run.volatile and run.letter is not None
+            if told and not self._accepted.knows(shovey.START, run.job_id):
+                self._accepted.add(shovey.START, run.job_id, now.wall, self._slew)
+                self._table.do(Remember(shovey.START, run.job_id, now.wall))
 
     # Commands
 
     def _accept(self, command: Command, now: Now) -> None:
         if self._accepted.knows(command.action, command.job_id):
-            raise NotAccepted("the command was accepted before")
+            raise NotAccepted("the command was accepted or reported before")
         if command.action == shovey.START and self._is_known(command.job_id):
             raise NotAccepted("the run was here before")
         self._accepted.add(command.action, command.job_id, now.wall, self._slew)

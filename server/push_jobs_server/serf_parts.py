@@ -19,10 +19,11 @@ from push_jobs_wire.settings import Values
 
 def known(settings: Values, store: Store) -> SerfKnown:
     """What an earlier run has left of nodes over Serf."""
-    if settings["serf.organization"] is None:
+    org = settings["serf.organization"]
+    if org is None:
         return SerfKnown()
-    org, reads = str(settings["serf.organization"]), SerfReads(store)
-    return SerfKnown(org, reads.latest(org), sorted(reads.open_runs(org)))
+    reads = SerfReads(store)
+    return SerfKnown(str(org), reads.latest(str(org)), sorted(reads.open_runs(str(org))))
 
 
 class SerfParts:

@@ -1,9 +1,8 @@
 """Refused requests for the audit trail: which of them get a row, so that a flood fills no disk.
 
-Each row is a line of the log, too. In each window of a minute an address gets a few; what is beyond
-is counted, and the counts become one row per address when the window is over. Addresses beyond a
-number, and rows beyond one for all addresses together, are counted as those of "others". Nothing
-here waits for the database.
+In each window of a minute an address gets a few rows; what is beyond is counted, and the counts
+become one row per address when the window is over. Addresses beyond a number, and rows beyond one
+for all addresses together, are counted as those of "others". Nothing here waits for the database.
 """
 
 from __future__ import annotations
@@ -110,15 +109,9 @@ class RefusalLog:
         self._lock = threading.Lock()
         self._limiter = Limiter()
 
-    def take(
-        self,
-        environ: Dict[str, Any],
-        org: Optional[str],
-        failure: Failure,
-        missing: bool = False,
-    ) -> None:
-        """See RefusalTaker."""
-        if not _is_refusal(environ, failure, missing):
+    def take(self, environ: Dict[str, Any], org: Optional[str], failure: Failure) -> None:
+        """Record that a request was answered with ``failure``, if that was a refusal."""
+        if not _is_refusal(environ, failure):
             return
         now = self._clock()
         address = client_address(environ, self._proxies)
@@ -140,18 +133,36 @@ class RefusalLog:
         if not entries:
             return
         for entry in entries:
-            log.info("request refused", extra={"fields": _line(entry)})
+            _say(entry)
         try:
             self._writer.submit(None, [Audited(entry) for entry in entries])
         except StoreError as error:
             log.warning("a refused request is missing in the audit trail: %s", error)
 
 
-def _is_refusal(environ: Dict[str, Any], failure: Failure, missing: bool) -> bool:
+def _say(entry: AuditEntry) -> None:
+    """One line in the log for each row; a flood gets as few of them."""
+    if "more" in entry.details:
+        log.info("refused %d more requests of %s", entry.details["more"], entry.address)
+        return
+    what, where = entry.details["method"], entry.details["path"]
+    why = f"{entry.details['status']} {entry.details['error']}"
+    log.info("refused %s %s of %s (%s): %s", what, where, entry.actor, entry.address, why)
+
+
+def _is_refusal(environ: Dict[str, Any], failure: Failure) -> bool:
     """Also an organization that does not exist: strangers find out with it which do."""
     if not 400 <= failure.status < 500:
         return False
-    return missing or failure.status not in _NOT_REFUSED or _caller(environ) is None
+    if failure.status in _NOT_REFUSED and _caller(environ) is not None:
+        return _tells_of_nothing(environ, failure)
+    return True
+
+
+def _tells_of_nothing(environ: Dict[str, Any], failure: Failure) -> bool:
+    """True for a report or cancel over Shovey about a run that is not there."""
+    shovey = str(environ["PATH_INFO"]).startswith("/shovey/")
+    return failure.status == 404 and shovey and environ["REQUEST_METHOD"] == "PUT"
 
 
 def _caller(environ: Dict[str, Any]) -> Any:
@@ -203,14 +214,6 @@ def _action(method: str, path: str) -> str:
     cancel = method == "POST" and path.startswith("/v1/jobs/") and path.endswith("/cancel")
     cancel = cancel or (method == "PUT" and path == "/shovey/jobs/cancel")
     return "job.cancel" if cancel else "request"
-
-
-def _line(entry: AuditEntry) -> Dict[str, Any]:
-    """What the log says of a row: who, from where, what and why; not what was to run."""
-    shown = ("method", "path", "status", "error", "more", "seconds")
-    details = {name: entry.details[name] for name in shown if name in entry.details}
-    who = {"actor": entry.actor, "address": entry.address, "org": entry.org}
-    return {**{name: value for name, value in who.items() if value is not None}, **details}
 
 
 def _text(error: Any) -> str:

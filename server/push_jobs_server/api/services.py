@@ -34,17 +34,8 @@ class ServerFacts:
 class RefusalTaker(Protocol):
     """Hears of requests that were refused."""
 
-    def take(
-        self,
-        environ: Dict[str, Any],
-        org: Optional[str],
-        failure: Failure,
-        missing: bool = False,
-    ) -> None:
-        """Record that a request was answered with ``failure``, if that was a refusal.
-
-        What is not there (404) is one to a known caller only when it is ``missing``.
-        """
+    def take(self, environ: Dict[str, Any], org: Optional[str], failure: Failure) -> None:
+        """Record that a request was answered with ``failure``, if that was a refusal."""
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ class Shovey:
             return 200, {}, encoded(self._serve(environ, path))
         except Failure as failure:
             if self._services.refusals is not None:
-                self._services.refusals.take(environ, self._org, failure, missing=True)
+                self._services.refusals.take(environ, self._org, failure)
             return _refusal(failure)
         except StoreUnavailable as error:
             return _refusal(unavailable(f"the database can't be used now: {error}"))

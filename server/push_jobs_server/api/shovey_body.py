@@ -85,16 +85,23 @@ def read_start(body: bytes) -> StartBody:
         raise Failure(400, "command not a string")
     check_texts([command, *nodes, "", ""])
     unique = tuple(dict.fromkeys(nodes))
-    quorum = read_quorum(fields.get("quorum"), len(unique), len(nodes))
+    quorum = _quorum(fields.get("quorum"), len(nodes), len(unique))
     return StartBody(command, unique, quorum, _timeout(fields.get("run_timeout")))
 
 
-def read_quorum(quorum: Any, nodes: int, named: int) -> int:
+def _quorum(quorum: Any, given: int, different: int) -> int:
+    """A share is one of the different nodes; a number counts names as given, but no more than are
+    there."""
+    if isinstance(quorum, str) and _PERCENT.fullmatch(quorum):
+        return read_quorum(quorum, different)
+    return min(read_quorum(quorum, given), different)
+
+
+def read_quorum(quorum: Any, nodes: int) -> int:
     """How many of so many nodes are needed: a percentage or a number, as text or as JSON number.
 
-    Anything else means all of them; exact arithmetic. ``named`` counts nodes that came twice twice:
-    a number up to that is taken, and never needs more than there are. Raises Failure 400 for a text
-    or number that means nothing, is below 0 or above ``named``.
+    Anything else means all of them; exact arithmetic. Raises Failure 400 for a text or number that
+    means nothing, is below 0 or above the number of nodes.
     """
     if isinstance(quorum, bool) or not isinstance(quorum, (str, int, float)):
         return nodes
@@ -108,10 +115,10 @@ def read_quorum(quorum: Any, nodes: int, named: int) -> int:
     if _NUMBER.fullmatch(text) is None or Fraction(text) < 0:
         raise Failure(400, f"quorum {text[:60]!r} is no number of nodes")
     needed = Fraction(text)
-    if needed > named:
+    if needed > nodes:
         words = f"{float(needed) if needed < 10**9 else 10**9:.6f} nodes were required for the "
-        raise Failure(400, words + f"quorum, but only {named} matched the criteria given")
-    return min(int(needed), nodes)
+        raise Failure(400, words + f"quorum, but only {nodes} matched the criteria given")
+    return int(needed)
 
 
 def read_cancel(body: bytes) -> Tuple[str, List[str]]:

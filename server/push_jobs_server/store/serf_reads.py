@@ -133,7 +133,8 @@ class SerfReads:
         return {run.node: run for run in runs}
 
     def open_runs(self, org: str) -> Set[Tuple[str, str]]:
-        """The jobs that have not ended, each with its nodes that take part over Serf."""
+        """An organization's jobs that have not ended, each with its nodes that take part over
+        Serf."""
         with self._store.reading() as connection:
             return {(row[0], row[1]) for row in connection.execute(_OPEN_RUNS, {"org": org})}
 
