@@ -132,6 +132,7 @@ class SerfRuns:
         if run is not None and ask.op == "start" and run.asked:
             if reply.get("ok"):
                 self._started(run)
+                run.wait_for_end(now.steady)
             else:
                 self._refuse(run, reply)
         elif run is not None and ask.op == "release" and run.phase is Phase.DONE:
@@ -205,9 +206,8 @@ class SerfRuns:
         if command.with_256 and not self._need_256:
             self._need_256 = True
             self._table.do(Need256())
-        if command.action == shovey.START:
-            self._begin(command)
-        self._table.do(Remember(command.action, command.job_id, now.wall))
+        kept = command.action == shovey.START and self._begin(command)
+        self._table.do(Remember(command.action, command.job_id, now.wall, durable=not kept))
         if command.action == shovey.CANCEL:
             self._cancel(command)
 
@@ -228,7 +228,8 @@ class SerfRuns:
             run.end(Verdict("invalid", error=error.report))
             self._table.runs[job_id] = run
 
-    def _begin(self, command: Command) -> None:
+    def _begin(self, command: Command) -> bool:
+        """True when the run is written down on the disk itself."""
         # Only a server of ours has the second signature.
         run = Run(command.job_id, self._node, command.command, command.timeout, command.with_256)
         self._table.runs[run.job_id] = run
@@ -240,6 +241,7 @@ class SerfRuns:
             self._end(run, run_verdict.timed_out(run.run_id, self._node))
         else:
             self._table.keep(run, durable=True)
+        return run.open
 
     def _cancel(self, command: Command) -> None:
         run = self._table.runs.get(command.job_id)
@@ -275,9 +277,9 @@ class SerfRuns:
         self._table.ask("abort", run, grace=self._grace, reason="cancelled by the server")
 
     def _started(self, run: Run) -> None:
+        # It is not written down: the next agent would hear of it from the runner.
         run.started()
         self._table.log("info", "job started", job_id=run.job_id)
-        self._table.keep(run)
         if run.cancelled:
             self._ask_abort(run)
 

@@ -71,6 +71,7 @@ class RunReport:
     """What a node says of its part in a job (shovey 2.5); None: it says nothing about that.
 
     ``ours``: whether an agent of ours has signed it; None when somebody else reports for the node.
+    ``seconds``: how long it took, when this is the first report of a run of a node of ours.
     """
 
     job_id: str
@@ -79,6 +80,7 @@ class RunReport:
     error: Optional[str] = None
     exit_status: Optional[int] = None
     ours: Optional[bool] = None
+    seconds: Optional[float] = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""The engine after a restart, and the truth that comes late."""
+"""The engine after a restart, and the truth that comes late.
+
+Without sockets, threads or a clock: what follows here takes up to a minute and more. Over real
+sockets it is in ``test_engine_lives.py``, and with a killed server in ``tests/e2e/test_kills.py``.
+"""
 
 from __future__ import annotations
 

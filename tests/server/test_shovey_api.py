@@ -275,6 +275,19 @@ def test_a_report_about_a_node_that_was_down_is_not_there(desk: ShoveyDesk) -> N
     assert desk.run(job, "web01")["status"] == "down"
 
 
+@pytest.mark.parametrize(
+    "seconds, known", [(0.5, True), (0, True), (-1, False), (True, False), ("1", False)]
+)
+def test_an_end_may_tell_how_long_the_run_took(desk: ShoveyDesk, seconds: Any, known: bool) -> None:
+    job = desk.start(NODE)
+    assert desk.report(job, "succeeded", exit_status=0, seconds=seconds).status == 200
+    stored = desk.desk.store.job("acme", job.replace("-", ""))
+    assert stored is not None
+    outcome = stored.nodes[NODE].outcome
+    assert outcome.ended_at is not None
+    assert outcome.started_at == (outcome.ended_at - seconds if known else None)
+
+
 def test_acknowledgement_and_report_in_any_order(desk: ShoveyDesk) -> None:
     job = desk.start(NODE)
     desk.report(job, "invalid", error="x")

@@ -127,6 +127,10 @@ class Speaker:
                 return types
             types.append(str(fields["type"]))
 
+    def hear(self) -> Dict[str, Any]:
+        """The next message of the server, which is waited for."""
+        return self._node.read_fields()
+
     def join(self) -> None:
         """Come online as an old agent does: abort what may be going on, then be available."""
         self.say(Heartbeat())
@@ -148,14 +152,14 @@ class Stage:
 
     Args:
         unfinished: jobs that an earlier run of the server left.
+        rehab_interval: of the engine; without it no abort is repeated while a test looks on.
     """
 
-    def __init__(self, unfinished: Sequence[JobRecord] = ()) -> None:
+    def __init__(self, unfinished: Sequence[JobRecord] = (), rehab_interval: float = 600.0) -> None:
         self.events: List[Event] = []
         self._access = Access({}, ())
         self._transport, self._public = open_transport(self._access)
-        # Aborts are not repeated while a test looks on.
-        rules = EngineRules(rehab_interval=600.0)
+        rules = EngineRules(rehab_interval=rehab_interval)
         self._thread = thread_of(
             self._transport, self._access, rules=rules, unfinished=unfinished, listener=self
         )
@@ -211,6 +215,15 @@ class Stage:
         def tick(engine: Engine, answer: Any) -> None:
             job = engine.jobs.by_id[job_id]
             job.tick(job.deadline() or 0.0)
+            answer(None)
+
+        self._thread.ask(tick)
+
+    def repeat_aborts(self) -> None:
+        """Let the pause after every abort be over."""
+
+        def tick(engine: Engine, answer: Any) -> None:
+            engine.roster.tick(max(engine.roster.wakeups(), default=engine.now))
             answer(None)
 
         self._thread.ask(tick)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from gems import gem_set
@@ -80,11 +80,16 @@ class RubyClient(Peer):
 
 
 def add_ruby_client(
-    house: House, node: str, whitelist: Dict[str, str], **settings: Any
+    house: House,
+    node: str,
+    whitelist: Dict[str, str],
+    key: Optional[rsa.RSAPrivateKey] = None,
+    **settings: Any,
 ) -> RubyClient:
-    """Register a node and start its client. Raises Missing."""
+    """Register a node unless it has a key, and start its client. Raises Missing."""
+    key = key or house.new_key(node)
     place, ca_file = house.folder / f"ruby-{node}", house.data / "ca.crt"
-    client = RubyClient(node, place, house.url, ca_file, house.new_key(node), whitelist, **settings)
+    client = RubyClient(node, place, house.url, ca_file, key, whitelist, **settings)
     client.start()
     return client
 

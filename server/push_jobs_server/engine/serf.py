@@ -358,8 +358,9 @@ class SerfNodes:
         exit_code = report.exit_status
         if exit_code is None and what in RESULTS:
             exit_code = 0 if what is NodeInput.SUCCEEDED else None
-        outcome = Outcome(exit_code, reason=report.error or None, ended_at=wall)
         ran = what in RESULTS
+        began = wall - report.seconds if ran and report.seconds is not None else None
+        outcome = Outcome(exit_code, reason=report.error or None, started_at=began, ended_at=wall)
         return Report(what, outcome, (b"", b"") if ran else None, started=ran)
 
     def chunks(self, new: Sequence[SerfChunk], answer: Answer) -> None:

@@ -139,6 +139,8 @@ class SerfThread(threading.Thread):
             except Exception:
                 log.exception("defect while talking with the Serf agent")
                 self._away(RemoteError("a defect of this server; its log says more"))
+        self._wake_read.close()
+        self._wake_write.close()
 
     def _connect(self) -> socket.socket:
         where = (self._place.host, self._place.port)
