@@ -134,8 +134,12 @@ def thread(
     agent: Agent, news: List[Callable[..., None]], beats: Beats, members: Tuple[str, ...]
 ) -> Iterator[SerfThread]:
     """The thread, which the agent has let in."""
+
+    def take(payload: bytes, counts: Callable[[], None]) -> None:
+        beats.append((payload, counts))
+
     place = SerfPlace("127.0.0.1", agent.port, None, LIMIT)
-    thread = SerfThread(place, key_of("serf"), news.append, lambda *beat: beats.append(beat))
+    thread = SerfThread(place, key_of("serf"), news.append, take)
     thread.start()
     try:
         agent.accept(*members)
@@ -145,8 +149,6 @@ def thread(
     finally:
         thread.stop()
         thread.join(PATIENCE)
-        for end in (thread._wake_read, thread._wake_write):
-            end.close()
 
 
 def order(action: str, *nodes: str) -> Order:
