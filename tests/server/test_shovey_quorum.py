@@ -39,3 +39,36 @@ def test_the_quorum_of_names_that_came_twice(nodes: List[str], quorum: Any, need
 def test_a_down_node_that_came_twice_is_no_quorum(desk: ShoveyDesk) -> None:
     body = {"command": "ls", "nodes": ["gone", "gone"], "quorum": 1}
     assert desk.call("POST", JOBS, body).status == 400 and desk.orders.taken == []
+
+
+@pytest.mark.parametrize(
+    "names, quorum, needed",
+    [
+        ("gg", 1, 1),
+        ("gg", 2, 1),
+        ("gg", "50%", 1),
+        ("gg", "100%", 1),
+        ("gg", None, 1),
+        ("aab", 1, 1),
+        ("aab", "3", 2),
+        ("aab", "50%", 1),
+        ("aab", "51%", 2),
+        ("aabb", None, 2),
+    ],
+)
+def test_a_quorum_counts_each_node_once(
+    desk: ShoveyDesk, names: str, quorum: Any, needed: int
+) -> None:
+    """Nobody is up, so that each of these is missed."""
+    body = {"command": "ls", "nodes": list(names), "quorum": quorum}
+    reply = desk.call("POST", JOBS, body)
+    assert reply.status == 400
+    assert reply.error[0].endswith(f" - got 0, needed at least {needed}")
+    assert desk.orders.taken == []
+
+
+def test_a_quorum_of_more_than_the_names_given_is_refused(desk: ShoveyDesk) -> None:
+    for quorum in (3, "3"):
+        reply = desk.call("POST", JOBS, {"command": "ls", "nodes": ["g", "g"], "quorum": quorum})
+        assert reply.status == 400 and "only 2 matched" in reply.error[0]
+    assert desk.get(JOBS) == []

@@ -120,9 +120,7 @@ class RefusalLog:
             possible = not (self._writer.failing or self._writer.behind)
             admitted = self._limiter.admit(_source(address), now, possible)
         if admitted:
-            entry = _entry(environ, org, failure, address, now)
-            _say(entry)
-            self._submit([entry])
+            self._submit([_entry(environ, org, failure, address, now)])
 
     def flush(self, force: bool = False) -> None:
         """Store the counts of a window that is over, or of the current one with ``force``."""
@@ -134,6 +132,8 @@ class RefusalLog:
     def _submit(self, entries: List[AuditEntry]) -> None:
         if not entries:
             return
+        for entry in entries:
+            _say(entry)
         try:
             self._writer.submit(None, [Audited(entry) for entry in entries])
         except StoreError as error:
@@ -142,6 +142,9 @@ class RefusalLog:
 
 def _say(entry: AuditEntry) -> None:
     """One line in the log for each row; a flood gets as few of them."""
+    if "more" in entry.details:
+        log.info("refused %d more requests of %s", entry.details["more"], entry.address)
+        return
     what, where = entry.details["method"], entry.details["path"]
     why = f"{entry.details['status']} {entry.details['error']}"
     log.info("refused %s %s of %s (%s): %s", what, where, entry.actor, entry.address, why)
