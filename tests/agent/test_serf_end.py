@@ -96,6 +96,21 @@ def fake() -> Iterator[FakeSerf]:
     made.close()
 
 
+@pytest.fixture
+def log() -> Iterator[List[logging.LogRecord]]:
+    """The agent's lines; other tests may have told its logger to keep them from pytest."""
+    records: List[logging.LogRecord] = []
+    handler = logging.Handler()
+    setattr(handler, "emit", records.append)
+    logger = logging.getLogger("push_jobs_agent")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield records
+    logger.setLevel(level)
+    logger.removeHandler(handler)
+
+
 class Life:
     """One life of an agent that the Serf agent has let in, with a runner, and a clock of ours."""
 
@@ -134,13 +149,13 @@ class Life:
 
         return wait_until(turned, what)
 
-    def hear(self, payload: bytes, log: pytest.LogCaptureFixture) -> List[str]:
+    def hear(self, payload: bytes, log: List[logging.LogRecord]) -> List[str]:
         """A query named shovey comes; what the runner was asked then, and why it was refused."""
-        before, lines = len(self.asked), len(log.records)
+        before, lines = len(self.asked), len(log)
         query = {"Event": "query", "ID": 1, "LTime": 1, "Name": "shovey", "Payload": payload}
         self.fake.say({"Error": "", "Seq": self.stream}, query)
-        self.until(lambda: len(log.records) > lines, "a line in the log")
-        reasons = [getattr(each, "fields", {}).get("reason") for each in log.records[lines:]]
+        self.until(lambda: len(log) > lines, "a line in the log")
+        reasons = [getattr(each, "fields", {}).get("reason") for each in log[lines:]]
         return [ask.op for ask in self.asked[before:]] + [why for why in reasons if why]
 
     def over(self) -> None:
@@ -150,33 +165,31 @@ class Life:
 
 
 def test_a_command_is_refused_by_the_next_agent_when_it_comes_again(
-    tmp_path: Path, fake: FakeSerf, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, fake: FakeSerf, log: List[logging.LogRecord]
 ) -> None:
-    caplog.set_level(logging.INFO, "push_jobs_agent")
     start = SerfDesk().payload()
     life = Life(tmp_path, fake)
-    assert life.hear(start, caplog) == ["start"]
+    assert life.hear(start, log) == ["start"]
     life.over()
     life = Life(tmp_path, fake)
-    (reason,) = life.hear(start, caplog)
+    (reason,) = life.hear(start, log)
     assert "before" in reason
     life.over()
 
 
 def test_sha256_is_required_once_seen_after_a_reload_and_by_the_next_agent(
-    tmp_path: Path, fake: FakeSerf, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, fake: FakeSerf, log: List[logging.LogRecord]
 ) -> None:
-    caplog.set_level(logging.INFO, "push_jobs_agent")
     life = Life(tmp_path, fake)
-    assert life.hear(SerfDesk().payload(also_256=True), caplog) == ["start"]
+    assert life.hear(SerfDesk().payload(also_256=True), log) == ["start"]
     life.end.reloaded(Reload(life.config, ("time_slew",), ()), NOW)
-    (reason,) = life.hear(SerfDesk().payload(run=OTHER), caplog)
+    (reason,) = life.hear(SerfDesk().payload(run=OTHER), log)
     assert "SHA-256 is missing" in reason
     life.over()
     life = Life(tmp_path, fake)
-    (reason,) = life.hear(SerfDesk().payload(run=OTHER), caplog)
+    (reason,) = life.hear(SerfDesk().payload(run=OTHER), log)
     assert "SHA-256 is missing" in reason
-    assert life.hear(SerfDesk().payload(run=OTHER, also_256=True), caplog) == ["start"]
+    assert life.hear(SerfDesk().payload(run=OTHER, also_256=True), log) == ["start"]
     life.over()
 
 
