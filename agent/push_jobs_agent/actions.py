@@ -124,11 +124,15 @@ class Drop:
 
 @dataclass(frozen=True)
 class Remember:
-    """Write down, on the disk itself, that a command was accepted."""
+    """Write down that a command was accepted.
+
+    ``durable``: on the disk itself; else its run is there, and tells the same until it is dropped.
+    """
 
     action: str
     job_id: str
     wall: float
+    durable: bool = True
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,14 @@ class RunTable:
         self.do(Log(level, text, {k: v for k, v in fields.items() if v is not None}))
 
     def keep(self, run: Run, durable: bool = False) -> None:
-        """Write down how far a run has come."""
-        if not run.volatile:
-            self.do(Keep(run.job_id, run.record(), durable))
+        """Write down how far a run has come; what was to be written just before is left out."""
+        if run.volatile:
+            return
+        last = self._actions[-1] if self._actions else None
+        if isinstance(last, Keep) and last.job_id == run.job_id:
+            self._actions.pop()
+            durable = durable or last.durable
+        self.do(Keep(run.job_id, run.record(), durable))
 
     def forget(self, run: Run) -> None:
         """Nothing is left of a run."""

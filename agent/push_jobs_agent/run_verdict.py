@@ -6,8 +6,8 @@ The words `shutdown`, `killed` and `bad_fh` of its own client would leave its jo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Mapping, Optional
 
 from push_jobs_agent.outcome import shorten
 from push_jobs_agent.runner.causes import NOT_STARTED, TIMED_OUT
@@ -39,15 +39,27 @@ SIGNALS: Mapping[int, str] = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """The last word about a run: its status, exit status (0 to 255) and error text."""
+    """The last word about a run: its status, exit status (0 to 255) and error text; how long it
+    took, if it ran and that is known."""
 
     status: str
     exit_status: int = 0
     error: str = ""
+    seconds: Optional[float] = None
 
 
 def of_job(job: SpooledJob, run_id: str, node: str) -> Verdict:
     """What an ended job of the runner comes to."""
+    return replace(_words_of(job, run_id, node), seconds=_seconds(job))
+
+
+def _seconds(job: SpooledJob) -> Optional[float]:
+    if job.started_at is None or job.ended_at is None:
+        return None
+    return max(0.0, round(job.ended_at - job.started_at, 6))
+
+
+def _words_of(job: SpooledJob, run_id: str, node: str) -> Verdict:
     if job.cause == NOT_STARTED:
         return Verdict("invalid", error=shorten(str(job.reason)))
     if job.cause == TIMED_OUT:

@@ -260,7 +260,7 @@ class SerfEnd:
                 self._store.drop(action.job_id)
             elif isinstance(action, Remember):
                 entry = (action.wall, action.action, action.job_id)
-                self._store.remember(entry, self._accepted)
+                self._store.remember(entry, self._accepted, action.durable)
             else:
                 self._store.need_256(self._key)
         except OSError as error:

@@ -22,7 +22,7 @@ from push_jobs_agent.spooled import SpooledJob, read_job
 from push_jobs_wire import shovey
 
 MOST_NOTICES = 32
-"""So many reports about messages that do not count may wait; anybody can send such messages."""
+"""So many reports about commands that do not count may wait; anybody can send old ones again."""
 
 RUNNER_WITHIN = 30.0
 """Seconds that a run waits for a runner that is away."""
@@ -132,6 +132,7 @@ class SerfRuns:
         if run is not None and ask.op == "start" and run.asked:
             if reply.get("ok"):
                 self._started(run)
+                run.wait_for_end(now.steady)
             else:
                 self._refuse(run, reply)
         elif run is not None and ask.op == "release" and run.phase is Phase.DONE:
@@ -183,22 +184,30 @@ class SerfRuns:
     def _out(self, now: Now) -> List[Action]:
         if self._found:  # before that it is not known how much there is
             self._reports.pump(now)
+            self._give_up_reported(now)
         return self._table.take()
+
+    def _give_up_reported(self, now: Now) -> None:
+        """What the server was told of as invalid must not run after all."""
+        for run in self._table.runs.values():
+            told = run.volatile and run.letter is not None
+            if told and not self._accepted.knows(shovey.START, run.job_id):
+                self._accepted.add(shovey.START, run.job_id, now.wall, self._slew)
+                self._table.do(Remember(shovey.START, run.job_id, now.wall))
 
     # Commands
 
     def _accept(self, command: Command, now: Now) -> None:
         if self._accepted.knows(command.action, command.job_id):
-            raise NotAccepted("the command was accepted before")
+            raise NotAccepted("the command was accepted or reported before")
         if command.action == shovey.START and self._is_known(command.job_id):
             raise NotAccepted("the run was here before")
         self._accepted.add(command.action, command.job_id, now.wall, self._slew)
         if command.with_256 and not self._need_256:
             self._need_256 = True
             self._table.do(Need256())
-        if command.action == shovey.START:
-            self._begin(command)
-        self._table.do(Remember(command.action, command.job_id, now.wall))
+        kept = command.action == shovey.START and self._begin(command)
+        self._table.do(Remember(command.action, command.job_id, now.wall, durable=not kept))
         if command.action == shovey.CANCEL:
             self._cancel(command)
 
@@ -219,7 +228,8 @@ class SerfRuns:
             run.end(Verdict("invalid", error=error.report))
             self._table.runs[job_id] = run
 
-    def _begin(self, command: Command) -> None:
+    def _begin(self, command: Command) -> bool:
+        """True when the run is written down on the disk itself."""
         # Only a server of ours has the second signature.
         run = Run(command.job_id, self._node, command.command, command.timeout, command.with_256)
         self._table.runs[run.job_id] = run
@@ -231,6 +241,7 @@ class SerfRuns:
             self._end(run, run_verdict.timed_out(run.run_id, self._node))
         else:
             self._table.keep(run, durable=True)
+        return run.open
 
     def _cancel(self, command: Command) -> None:
         run = self._table.runs.get(command.job_id)
@@ -266,9 +277,9 @@ class SerfRuns:
         self._table.ask("abort", run, grace=self._grace, reason="cancelled by the server")
 
     def _started(self, run: Run) -> None:
+        # It is not written down: the next agent would hear of it from the runner.
         run.started()
         self._table.log("info", "job started", job_id=run.job_id)
-        self._table.keep(run)
         if run.cancelled:
             self._ask_abort(run)
 

@@ -37,6 +37,7 @@ class SerfStore:
         self._accepted = os.path.join(folder, "accepted")
         self._keys = os.path.join(folder, "sha256")
         self._lines = 0
+        self._unsynced = False
         try:
             os.makedirs(self._runs, mode=0o700, exist_ok=True)
             os.chmod(folder, 0o700)
@@ -74,6 +75,9 @@ class SerfStore:
 
     def drop(self, job_id: str) -> None:
         """Forget a run. Raises OSError."""
+        if self._unsynced:
+            self._unsynced = False
+            _sync(self._accepted)
         try:
             os.unlink(os.path.join(self._runs, job_id + _ENDING))
         except FileNotFoundError:
@@ -93,8 +97,12 @@ class SerfStore:
         self._lines = len(lines)
         return Accepted(_entries(lines))
 
-    def remember(self, entry: Entry, known: Accepted) -> None:
-        """Add a command to those that were accepted, on the disk itself. Raises OSError."""
+    def remember(self, entry: Entry, known: Accepted, durable: bool) -> None:
+        """Add a command to those that were accepted.
+
+        ``durable``: it is on the disk itself when this returns; else before any run is dropped.
+        Raises OSError.
+        """
         self._lines += 1
         if self._lines > 2 * max(REMEMBERED, len(known)):
             _write(self._accepted, b"".join(map(_line, known)), durable=True)
@@ -104,7 +112,9 @@ class SerfStore:
         fd = os.open(self._accepted, flags, 0o600)
         try:
             os.write(fd, _line(entry))
-            os.fsync(fd)
+            if durable:
+                os.fsync(fd)
+            self._unsynced = not durable
         finally:
             os.close(fd)
 
@@ -156,8 +166,8 @@ def _write(path: str, data: bytes, durable: bool) -> None:
     os.rename(fresh, path)
 
 
-def _sync(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:

@@ -1,8 +1,9 @@
-"""Whether a command over Serf counts: the checks of the protocol, in its order. Pure.
+"""Whether a command over Serf counts: the checks of the protocol. Pure.
 
-What a message says that nobody has signed changes nothing: it may be answered with `invalid`, in
-the documented words and only where it would have started something, and the caller still leaves
-runs alone that are or were here. Source: shovey 4.3.
+A message that nobody has signed changes nothing, so the server is told nothing of it: the signature
+comes first. The other checks come in the protocol's order; what fails one of them is answered with
+`invalid`, in the documented words and only where it would have started something, and the caller
+still leaves runs alone that are or were here. Source: shovey 4.3.
 """
 
 from __future__ import annotations
@@ -61,11 +62,11 @@ def check(
     """
     fields = _fields(data)
     run_id, job_id = _run(fields)
+    with_256 = _signed(fields, public_key, need_256)
     action, command = fields.get("action", ""), fields.get("command", "")
     if not action:
         raise _invalid(fields, f"No action given for command {command} with job ID {run_id}")
     timeout = _timeout(fields)
-    with_256 = _verify(fields, public_key, need_256)
     _check_time(fields, wall, slew)
     if action not in (shovey.START, shovey.CANCEL):
         raise NotAccepted(f"unknown action {action[:60]!r}")
@@ -103,6 +104,14 @@ def _timeout(fields: Mapping[str, str]) -> Optional[int]:
     if len(text) > 19 or not -(2**63) <= int(text) < 2**63:
         raise _invalid(fields, what + "value out of range")
     return int(text)
+
+
+def _signed(fields: Mapping[str, str], public_key: Tuple[int, int], need_256: bool) -> bool:
+    """As ``_verify``, and never to be reported: anybody in the cluster may have sent it."""
+    try:
+        return _verify(fields, public_key, need_256)
+    except NotAccepted as error:
+        raise NotAccepted(str(error)) from None
 
 
 def _verify(fields: Mapping[str, str], public_key: Tuple[int, int], need_256: bool) -> bool:

@@ -92,9 +92,9 @@ class Server:
         self._writer = Writer(self.store, capacity=int(settings["queue_capacity"]))
         incarnation_id = str(uuid.uuid4())
         unfinished = self.store.unfinished()
-        self._feeds = _feeds(settings)
+        self._feeds = _feeds(settings, incarnation_id[:8])
         for job in unfinished:
-            self._feeds.restore(rebuilt(job), incarnation_id[:8])
+            self._feeds.restore(rebuilt(job))
         engine = Engine(
             _rules(settings),
             incarnation_id,
@@ -232,9 +232,9 @@ def _rules(settings: Values) -> EngineRules:
     )
 
 
-def _feeds(settings: Values) -> Feeds:
+def _feeds(settings: Values, run: str) -> Feeds:
     rules = FeedRules(float(settings["job_linger"]), float(settings["org_feed_expiration"]))
-    return Feeds(rules, int(settings["http.max_feeds"]))
+    return Feeds(rules, int(settings["http.max_feeds"]), run)
 
 
 def _http_server(settings: Values, application: Any) -> HttpServer:

@@ -23,7 +23,7 @@ def known(settings: Values, store: Store) -> SerfKnown:
     if org is None:
         return SerfKnown()
     reads = SerfReads(store)
-    return SerfKnown(str(org), reads.latest(str(org)), sorted(reads.open_runs()))
+    return SerfKnown(str(org), reads.latest(str(org)), sorted(reads.open_runs(str(org))))
 
 
 class SerfParts:

@@ -16,13 +16,17 @@ STATUSES_KEPT = 100
 
 @dataclass(frozen=True)
 class NodeStatusSeen:
-    """A node's status, the ``number``-th of this node: ``new``, ``up`` or ``down`` (shovey 2.9)."""
+    """A node's status, the ``number``-th of this node: ``new``, ``up`` or ``down`` (shovey 2.9).
+
+    ``ours``: its last signed report said that it is an agent of ours.
+    """
 
     org: str
     node: str
     number: int
     status: str
     at: float
+    ours: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,19 @@ class SerfChunk:
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a node says of its part in a job (shovey 2.5); None: it says nothing about that."""
+    """What a node says of its part in a job (shovey 2.5); None: it says nothing about that.
+
+    ``ours``: whether an agent of ours has signed it; None when somebody else reports for the node.
+    ``seconds``: how long it took, when this is the first report of a run of a node of ours.
+    """
 
     job_id: str
     node: str
     word: Optional[str] = None
     error: Optional[str] = None
     exit_status: Optional[int] = None
+    ours: Optional[bool] = None
+    seconds: Optional[float] = None
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,18 @@ from typing import Any, Callable, Dict, Optional
 import pytest
 from serf_desk import JOB, OTHER, RUN, SerfDesk, signing_key
 
+from push_jobs_agent.refusals import QUIET
+from push_jobs_agent.serf_runs import MOST_NOTICES
 from push_jobs_wire import shovey
 
+THIRD = "7d3b1c7e-2b4e-4a57-9a68-0d2e6f0d9a11"
 STALE = "Authentication failed. Please check your system's clock."
+A_WHILE = 60.0
+"""Seconds in which anything that is told late would have been told."""
 
 
 def invalid_reports(desk: SerfDesk) -> Dict[str, str]:
-    """What the server was told about messages that do not count: the text by run."""
+    """What the server is told about commands that do not count: the text by run."""
     return {
         said.fields["run_id"]: said.fields["error"]
         for said in desk.said
@@ -48,6 +53,7 @@ def resigned(**changes: Any) -> bytes:
 def test_what_names_no_run_is_logged_only(payload: bytes) -> None:
     desk = SerfDesk()
     desk.hear(payload)
+    desk.advance(A_WHILE)
     assert (desk.said, desk.asked, desk.journal) == ([], [], {})
     assert [line.text for line in desk.logs] == ["refused a command over Serf"]
 
@@ -59,38 +65,74 @@ Make = Callable[[SerfDesk], bytes]
     "make, text",
     [
         (
-            lambda desk: desk.payload(command="ls", timeout="x")[:-1] + b',"action":null}',
+            lambda desk: desk.payload("", command="ls", timeout="x"),
             f"No action given for command ls with job ID {RUN}",
         ),
         (
-            lambda desk: resigned(timeout="3m"),
+            lambda desk: desk.payload(timeout="3m", time="now"),
             'strconv.Atoi: parsing "3m": invalid syntax',
         ),
         (
-            lambda desk: resigned(timeout="9" * 19),
+            lambda desk: desk.payload(timeout="9" * 19),
             'strconv.Atoi: parsing "9999999999999999999": value out of range',
         ),
-        (
-            lambda desk: resigned(command="rm"),
-            f"Command id {RUN} running 'rm' could not be verified! crypto/rsa: verification error",
-        ),
-        (
-            lambda desk: resigned(signature="?"),
-            f"Command id {RUN} running 'chef-client' could not be verified! illegal base64 data",
-        ),
-        (lambda desk: resigned(time="now"), "could not be verified"),
         (lambda desk: desk.payload(time="now"), "'now' is no time of RFC 3339"),
         (lambda desk: desk.payload(time="2026-01-01T00:15:01Z"), STALE),
         (lambda desk: desk.payload(time="2025-12-31T23:44:59Z"), STALE),
     ],
 )
-def test_the_checks_come_in_the_documented_order_with_its_words(make: Make, text: str) -> None:
+def test_what_is_signed_is_answered_in_the_documented_order_and_words(
+    make: Make, text: str
+) -> None:
     desk = SerfDesk()
     desk.hear(make(desk))
     assert list(invalid_reports(desk)) == [RUN] and text in invalid_reports(desk)[RUN]
-    assert (desk.asked, desk.journal, desk.accepted) == ([], {}, [])
+    assert (desk.asked, desk.journal) == ([], {})
+    assert [entry[1:] for entry in desk.accepted] == [("start", JOB)]
     desk.accept_all()
     assert desk.runs.empty
+
+
+def unsigned() -> bytes:
+    fields = json.loads(SerfDesk().payload())
+    del fields["signature"]
+    return shovey.encode(fields)
+
+
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (lambda: resigned(command="rm"), "running 'rm' could not be verified! crypto/rsa: "),
+        (lambda: resigned(signature="?"), "could not be verified! illegal base64 data"),
+        (unsigned, "could not be verified!"),
+        (lambda: resigned(action=""), "could not be verified!"),
+        (lambda: resigned(timeout="3m"), "could not be verified!"),
+        (lambda: resigned(timeout="9" * 19), "could not be verified!"),
+        (lambda: resigned(time="now"), "could not be verified!"),
+        (lambda: resigned(time="2026-01-01T00:15:01Z"), "could not be verified!"),
+    ],
+)
+def test_what_nobody_signed_is_logged_once_and_never_reported(
+    make: Callable[[], bytes], reason: str
+) -> None:
+    """Anybody in the cluster can send it, about any run: it must not change a run's status."""
+    desk = SerfDesk()
+    for _ in range(3):
+        desk.hear(make())
+    desk.advance(A_WHILE)
+    assert (desk.said, desk.asked, desk.journal, desk.accepted) == ([], [], {}, [])
+    (line,) = desk.logs
+    assert line.level == "warning" and reason in line.fields["reason"]
+    assert desk.runs.empty and A_WHILE > QUIET
+    # The command itself is neither kept away nor told anything else of.
+    desk.hear(desk.payload())
+    desk.hear(make())
+    desk.reply()
+    desk.accept_all()
+    desk.hear(make())
+    desk.ended()
+    desk.accept_all()
+    assert desk.statuses() == ["running", "succeeded"]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +155,7 @@ def test_these_count(changes: Dict[str, Optional[str]]) -> None:
 def test_an_unknown_action_is_logged_only() -> None:
     desk = SerfDesk()
     desk.hear(desk.payload(action="reboot"))
+    desk.advance(A_WHILE)
     assert (desk.said, desk.asked, desk.accepted) == ([], [], [])
 
 
@@ -128,40 +171,46 @@ def test_a_bad_cancel_changes_and_reports_nothing(changes: Dict[str, str]) -> No
     desk.start()
     told = len(desk.said)
     desk.hear(cancel_of(desk, **changes))
+    desk.advance(A_WHILE)
     assert desk.ops() == ["start"] and len(desk.said) == told
     other = SerfDesk()
     other.hear(cancel_of(other, **changes))
+    other.advance(A_WHILE)
     assert other.said == []
 
 
 def test_nothing_is_said_about_a_run_that_is_or_was_here() -> None:
     desk = SerfDesk()
     desk.start()
-    desk.hear(resigned(command="rm"))
+    desk.hear(desk.payload(time="now"))
     desk.ended()
     desk.accept_all()
     desk.reply()
     assert desk.runs.empty
-    desk.hear(resigned(command="rm"))
+    desk.hear(desk.payload(time="now"))
     desk.restart()
     desk.found()
-    desk.hear(resigned(command="rm"))
+    desk.hear(desk.payload(time="now"))
+    desk.advance(A_WHILE)
     assert desk.statuses() == ["running", "succeeded"]
 
 
 def test_messages_of_another_day_are_not_answered() -> None:
     desk = SerfDesk()
     desk.hear(desk.payload(time="2025-12-01T00:00:00Z"))
+    desk.advance(A_WHILE)
     assert desk.said == []
 
 
 def test_notices_are_bounded_and_do_not_keep_a_real_command_away() -> None:
     desk = SerfDesk()
-    for number in range(100):
-        desk.hear(resigned(run_id=f"{number:08x}-be32-4ea0-a302-bae080ab6f83"))
-    assert len(desk.said) == 32
-    desk.hear(resigned(command="rm"))
+    for number in range(MOST_NOTICES + 8):
+        run = f"{number:08x}-be32-4ea0-a302-bae080ab6f83"
+        desk.hear(desk.payload(run=run, time="2025-12-31T12:00:00Z"))
+    desk.hear(desk.payload(time="2025-12-31T12:00:00Z"))
     desk.hear(desk.payload())
+    desk.advance(A_WHILE)
+    assert len(desk.said) == MOST_NOTICES
     desk.reply()
     assert desk.runs.owns(JOB) and desk.runs.running == [JOB]
 
@@ -197,13 +246,27 @@ def test_the_second_signature_is_required_once_it_was_there() -> None:
     desk.hear(desk.payload(run=OTHER, also_256=True))
     assert desk.need_256 and desk.ops() == ["start"]
     desk.hear(desk.payload())
-    assert "SHA-256 is missing" in invalid_reports(desk)[RUN]
+    assert invalid_reports(desk) == {} and "SHA-256 is missing" in desk.logs[-1].fields["reason"]
     desk.restart()
     desk.found()
     desk.hear(desk.payload())
     assert desk.ops() == []
-    desk.hear(desk.payload(also_256=True))
+    desk.hear(desk.payload(run=THIRD, also_256=True))
     assert desk.ops() == ["start"]
+
+
+def test_what_was_reported_as_invalid_does_not_run_any_more() -> None:
+    desk = SerfDesk()
+    desk.hear(desk.payload(time="2026-01-01T00:15:01Z"))
+    assert list(invalid_reports(desk)) == [RUN]
+    desk.hear(desk.payload())
+    desk.accept_all()
+    desk.hear(desk.payload())
+    desk.restart()
+    desk.found()
+    desk.hear(desk.payload())
+    desk.advance(A_WHILE)
+    assert (desk.ops(), desk.statuses()) == ([], ["invalid"])
 
 
 def test_another_key_is_another_server() -> None:
@@ -211,4 +274,4 @@ def test_another_key_is_another_server() -> None:
     numbers = signing_key(1).public_key().public_numbers()
     desk.runs.adjust((numbers.n, numbers.e), 900.0, 10.0, False)
     desk.hear(desk.payload())
-    assert desk.ops() == [] and "verification error" in invalid_reports(desk)[RUN]
+    assert desk.ops() == [] and "verification error" in desk.logs[-1].fields["reason"]

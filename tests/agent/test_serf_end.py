@@ -1,14 +1,19 @@
-"""The end over Serf put together: the disk of earlier lives, another key, no runner yet."""
+"""The end over Serf put together: the disk of earlier lives, another key, no runner yet, and what
+it says to and hears from a Serf agent on a real socket."""
 
 from __future__ import annotations
 
+import json
+import logging
 from pathlib import Path
-from typing import Any, List, Tuple
+from typing import Any, Callable, Iterator, List, Tuple
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from serf_desk import JOB, NODE, SerfDesk, signing_key
+from fake_serf import FakeSerf
+from serf_desk import JOB, NODE, OTHER, SerfDesk, signing_key
+from waiting import wait_until
 
 from push_jobs_agent.actions import Ask, Now
 from push_jobs_agent.config import Config, load
@@ -16,6 +21,7 @@ from push_jobs_agent.errors import AgentError
 from push_jobs_agent.reload import Reload
 from push_jobs_agent.serf_end import SerfEnd
 from push_jobs_agent.serf_store import SerfStore
+from push_jobs_wire import serf_rpc
 
 NOW = Now(1000.0, 1767225600.0)
 
@@ -78,3 +84,127 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(AgentError, match="serf_state_dir"):
         end_of(settings(tmp_path, serf_state_dir=str(tmp_path / "file" / "x")))
+
+
+# With a Serf agent
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeSerf]:
+    made = FakeSerf()
+    yield made
+    made.close()
+
+
+class Life:
+    """One life of an agent that the Serf agent has let in, with a runner, and a clock of ours."""
+
+    def __init__(self, folder: Path, fake: FakeSerf) -> None:
+        self.fake = fake
+        self.now = NOW
+        self.config = settings(folder, serf_addr="%s:%d" % fake.address)
+        self.end, self.asked = end_of(self.config)
+        self.end.runner_found({"ok": True, "jobs": []}, NOW)
+        self.enter()
+
+    def enter(self) -> None:
+        """Go through the handshake, and take the first thing that is said then."""
+        self.end.turn(self.now)
+        self.fake.accept()
+        for command in ("handshake", "stream"):
+            said, _, self.stream = self.request()
+            assert said == command
+            self.fake.say({"Error": "", "Seq": self.stream})
+        self.joined = self.request()
+
+    def request(self) -> Tuple[str, Any, int]:
+        """What the Serf agent is asked next: the command, its body and number."""
+        header, body = self._next(), self._next()
+        return header["Command"], body, header["Seq"]
+
+    def _next(self) -> Any:
+        return self.until(self.fake.poll, "a request")
+
+    def until(self, condition: Callable[[], Any], what: str) -> Any:
+        """Let the end turn until a condition holds."""
+
+        def turned() -> Any:
+            self.end.turn(self.now)
+            return condition()
+
+        return wait_until(turned, what)
+
+    def hear(self, payload: bytes, log: pytest.LogCaptureFixture) -> List[str]:
+        """A query named shovey comes; what the runner was asked then, and why it was refused."""
+        before, lines = len(self.asked), len(log.records)
+        query = {"Event": "query", "ID": 1, "LTime": 1, "Name": "shovey", "Payload": payload}
+        self.fake.say({"Error": "", "Seq": self.stream}, query)
+        self.until(lambda: len(log.records) > lines, "a line in the log")
+        reasons = [getattr(each, "fields", {}).get("reason") for each in log.records[lines:]]
+        return [ask.op for ask in self.asked[before:]] + [why for why in reasons if why]
+
+    def over(self) -> None:
+        """The agent ends, and all is told of its run, so that its journal is gone."""
+        self.end.finish()
+        SerfStore(self.config["state_dir"] + "/serf").drop(JOB)
+
+
+def test_a_command_is_refused_by_the_next_agent_when_it_comes_again(
+    tmp_path: Path, fake: FakeSerf, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "push_jobs_agent")
+    start = SerfDesk().payload()
+    life = Life(tmp_path, fake)
+    assert life.hear(start, caplog) == ["start"]
+    life.over()
+    life = Life(tmp_path, fake)
+    (reason,) = life.hear(start, caplog)
+    assert "before" in reason
+    life.over()
+
+
+def test_sha256_is_required_once_seen_after_a_reload_and_by_the_next_agent(
+    tmp_path: Path, fake: FakeSerf, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "push_jobs_agent")
+    life = Life(tmp_path, fake)
+    assert life.hear(SerfDesk().payload(also_256=True), caplog) == ["start"]
+    life.end.reloaded(Reload(life.config, ("time_slew",), ()), NOW)
+    (reason,) = life.hear(SerfDesk().payload(run=OTHER), caplog)
+    assert "SHA-256 is missing" in reason
+    life.over()
+    life = Life(tmp_path, fake)
+    (reason,) = life.hear(SerfDesk().payload(run=OTHER), caplog)
+    assert "SHA-256 is missing" in reason
+    assert life.hear(SerfDesk().payload(run=OTHER, also_256=True), caplog) == ["start"]
+    life.over()
+
+
+@pytest.mark.proves("G-2")
+def test_a_node_joins_and_beats_at_once_and_every_half_minute(
+    tmp_path: Path, fake: FakeSerf
+) -> None:
+    life = Life(tmp_path, fake)
+    for _ in range(2):  # also on the next connection
+        command, body, _ = life.joined
+        assert (command, body["Name"], body["Coalesce"]) == ("event", "goiardi-join", True)
+        assert serf_rpc.payload_of(body["Payload"]) == NODE.encode()
+        for _ in range(2):
+            command, body, _ = life.request()
+            assert (command, body["Name"], body.get("FilterNodes")) == (
+                "query",
+                "node_status",
+                None,
+            )
+            fields = json.loads(serf_rpc.payload_of(body["Payload"]))
+            assert (fields["node"], fields["status"]) == (NODE, "up")
+            for _ in range(2):  # what one turn says goes out with the next
+                life.end.turn(Now(life.now.steady + 29.9, life.now.wall))
+            assert fake.poll() is None
+            life.now = Now(life.now.steady + 30.0, life.now.wall)
+        assert fake.peer is not None
+        fake.peer.close()
+        life.until(lambda: list(life.end.readers())[0] is None, "the loss of the connection")
+        life.now = Now(life.now.steady + 10.0, life.now.wall)
+        life.enter()
+    life.end.finish()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional
 
 import msgpack
 import pytest
+from fake_serf import FakeSerf
 from serf_desk import JOB, NODE, SerfDesk
 from waiting import wait_until
 
@@ -97,12 +97,40 @@ def test_accepted_commands_outlive_the_agent_and_a_torn_line(tmp_path: Path) -> 
     accepted = store.accepted()
     for action in ("start", "cancel"):
         accepted.add(action, JOB, 5.0, 900.0)
-        store.remember((5.0, action, JOB), accepted)
+        store.remember((5.0, action, JOB), accepted, durable=True)
     with open(tmp_path / "accepted", "ab") as file:
         file.write(b"7.0 sta")
     again = SerfStore(str(tmp_path)).accepted()
     assert list(again) == [(5.0, "start", JOB), (5.0, "cancel", JOB)]
     assert again.knows("start", JOB) and not again.knows("start", "0" * 32)
+
+
+def test_a_command_is_on_the_disk_before_its_run_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the run itself tells that it was accepted."""
+    store = SerfStore(str(tmp_path))
+    done: List[str] = []
+    fsync, unlink = os.fsync, os.unlink
+
+    def synced(fd: int) -> None:
+        done.append(os.readlink(f"/proc/self/fd/{fd}"))
+        fsync(fd)
+
+    def removed(path: str) -> None:
+        done.append(path)
+        unlink(path)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "unlink", removed)
+    store.keep(JOB, {}, durable=True)
+    done.clear()
+    store.remember((5.0, "start", JOB), store.accepted(), durable=False)
+    assert done == []
+    for _ in range(2):
+        store.drop(JOB)
+    run = str(tmp_path / "runs" / f"{JOB}.json")
+    assert done == [str(tmp_path / "accepted"), run, run]
 
 
 def test_the_list_of_accepted_commands_is_bounded(tmp_path: Path) -> None:
@@ -113,7 +141,7 @@ def test_the_list_of_accepted_commands_is_bounded(tmp_path: Path) -> None:
     accepted = store.accepted()
     assert len(accepted) == 2 * REMEMBERED
     accepted.add("start", JOB, 1e9, 900.0)
-    store.remember((1e9, "start", JOB), accepted)
+    store.remember((1e9, "start", JOB), accepted, durable=True)
     assert len((tmp_path / "accepted").read_text().splitlines()) == REMEMBERED
     young = Accepted((1e9, "start", f"{number:032x}") for number in range(REMEMBERED))
     young.add("start", JOB, 1e9 + 1.0, 900.0)
@@ -130,46 +158,6 @@ def test_keys_that_sign_with_sha256(tmp_path: Path) -> None:
 
 
 # The socket
-
-
-class FakeSerf:
-    """A Serf agent that says what the test wants."""
-
-    def __init__(self) -> None:
-        self.listener = socket.socket()
-        self.listener.bind(("127.0.0.1", 0))
-        self.listener.listen(4)
-        self.peer: Optional[socket.socket] = None
-        self.unpacker = msgpack.Unpacker(raw=False)
-
-    @property
-    def address(self) -> Tuple[str, int]:
-        host, port = self.listener.getsockname()
-        return str(host), int(port)
-
-    def accept(self) -> None:
-        self.peer, _ = self.listener.accept()
-        self.peer.settimeout(5.0)
-        self.unpacker = msgpack.Unpacker(raw=False)
-
-    def next(self) -> Any:
-        """The next object that was sent."""
-        assert self.peer is not None
-        while True:
-            for item in self.unpacker:
-                return item
-            data = self.peer.recv(65536)
-            assert data
-            self.unpacker.feed(data)
-
-    def say(self, *items: Any) -> None:
-        assert self.peer is not None
-        self.peer.sendall(b"".join(msgpack.packb(item) for item in items))
-
-    def close(self) -> None:
-        if self.peer is not None:
-            self.peer.close()
-        self.listener.close()
 
 
 @pytest.fixture
@@ -202,23 +190,12 @@ class Driver:
         header, _ = fake.next(), fake.next()
         assert header["Command"] == "handshake"
         fake.say({"Error": "", "Seq": header["Seq"]})
-        wait_until(lambda: self.turn() and fake_has(fake), "the stream")
+        wait_until(lambda: self.turn() and fake.has_more(), "the stream")
         header, body = fake.next(), fake.next()
         assert (header["Command"], body) == ("stream", {"Type": "query:shovey"})
         fake.say({"Error": "", "Seq": header["Seq"]})
         self.until(lambda turn: turn.entered)
         self.stream = header["Seq"]
-
-
-def fake_has(fake: FakeSerf) -> bool:
-    assert fake.peer is not None
-    fake.peer.setblocking(False)
-    try:
-        return bool(fake.peer.recv(1, socket.MSG_PEEK))
-    except BlockingIOError:
-        return False
-    finally:
-        fake.peer.settimeout(5.0)
 
 
 def test_a_query_comes_through(fake: FakeSerf) -> None:
@@ -317,7 +294,7 @@ def test_a_wrong_key_is_no_end(fake: FakeSerf) -> None:
     wait_until(lambda: driver.turn() and not driver.transport.writer, "the handshake")
     header, _ = fake.next(), fake.next()
     fake.say({"Error": "", "Seq": header["Seq"]})
-    wait_until(lambda: driver.turn() and fake_has(fake), "the key")
+    wait_until(lambda: driver.turn() and fake.has_more(), "the key")
     header, body = fake.next(), fake.next()
     assert body == {"AuthKey": "secret"}
     fake.say({"Error": "Invalid authentication token", "Seq": header["Seq"]})

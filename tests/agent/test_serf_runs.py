@@ -35,6 +35,7 @@ def test_a_run_is_told_from_its_start_to_its_end() -> None:
         "status": "running",
         "exit_status": 0,
         "error": "",
+        "extensions": 1,
         "protocol_major": 0,
         "protocol_minor": 1,
     }
@@ -109,6 +110,10 @@ def test_a_run_that_is_refused(reply: Dict[str, Any], told: Any) -> None:
     desk.accept_all()
     assert [(s.fields["status"], s.fields["error"]) for s in desk.said] == [told]
     assert desk.runs.empty and desk.journal == {} and desk.ops() == ["start"]
+    lines = [(line.level, line.fields) for line in desk.logs if line.text.startswith("refused")]
+    assert lines == [("warning", {"job_id": JOB, "reason": reply["reason"]})]
+    ended = [line.fields for line in desk.logs if line.text == "job ended"]
+    assert ended == [{"job_id": JOB, "result": told[0], "reason": told[1]}]
 
 
 @pytest.mark.parametrize("timeout", ["0", "-5"])

@@ -287,9 +287,12 @@ def our_side(folder: Path) -> Iterator[Side]:
         watch = Watch(place.agent)
         stack.callback(watch.close)
         names = node_names("ours")
-        for agent in place.cluster.add_many(names):
+        for name in names:
+            # One after the other, as goiardi's: agents that start at once gossip in step, and then
+            # all nodes hear of a job at once.
+            agent = place.cluster.add(name)
             watch.add_node(agent)
-            _add_agent(place, agent.name, agent.rpc_address)
+            _add_agent(place, name, agent.rpc_address)
         watch.start()
         yield _side_of(place, names, watch, stack)
 

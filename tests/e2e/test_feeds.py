@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
-import socket
 import time
 from pathlib import Path
 from typing import Iterator, List
 
 import pytest
-from feed_reader import KEEP_ALIVE, PATIENCE, FeedEvent, FeedReader
+from feed_reader import KEEP_ALIVE, FeedEvent, FeedReader, open_in_time
 from house import House, open_house
 from waiting import wait_until
 
@@ -41,8 +39,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     }
     with open_house(tmp_path_factory.mktemp("house"), **settings) as house:
         # A port that was taken as a free one can't be bound again soon; a chosen one can.
-        assert house.stop_server() == 0
-        house.start_server()
+        restart(house)
         house.add_agent("web1", whitelist(house))
         house.admin("org", "create", "other")
         bob = str(house.folder / "bob.pem")
@@ -259,18 +256,7 @@ def test_without_a_place_the_workstation_follows_by_the_state(house: House) -> N
 
 def all_places(house: House) -> List[FeedReader]:
     """Feeds that take all places, as those of earlier readers get free."""
-    return [open_in_time(house) for _ in range(MAX_FEEDS)]
-
-
-def open_in_time(house: House) -> FeedReader:
-    deadline = time.monotonic() + PATIENCE
-    feed = FeedReader(house, FEED)
-    while feed.status == 503:
-        assert time.monotonic() < deadline, "no place got free"
-        feed.close()
-        time.sleep(0.02)
-        feed = FeedReader(house, FEED)
-    return feed
+    return [open_in_time(house, FEED) for _ in range(MAX_FEEDS)]
 
 
 def test_past_the_cap_a_reader_is_told_to_come_again(house: House) -> None:
@@ -281,7 +267,7 @@ def test_past_the_cap_a_reader_is_told_to_come_again(house: House) -> None:
         assert "http.max_feeds" in beyond.body()["error"][0]
     assert house.job(house.start_job("hello", "web1"))["command"] == "hello"
     feeds.pop().close()  # it vanishes, and that is noticed at the next keep-alive
-    feeds.append(open_in_time(house))
+    feeds.append(open_in_time(house, FEED))
     for feed in feeds:
         feed.close()
 
@@ -303,13 +289,48 @@ def test_a_stop_ends_feeds_at_once_and_a_job_is_read_on_afterwards(house: House)
         assert gists(feed.rest()) == ONE_NODE[4:]
 
 
+def test_an_id_of_before_a_restart_tells_that_events_may_be_missing(house: House) -> None:
+    restart(house)  # so that there are few events before, and as many afterwards
+    with FeedReader(house, FEED) as feed:
+        seen = run_nowhere(house, feed)
+        last_id = seen[-1].id
+        run_nowhere(house, feed)  # our reader does not get these
+        assert house.stop_server() == 0
+        assert feed.rest() == []
+    house.start_server()
+    with FeedReader(house, FEED) as feed:
+        after = run_nowhere(house, feed) + run_nowhere(house, feed)
+    assert not {event.id for event in after} & {event.id for event in seen}
+    with FeedReader(house, FEED, last_id) as feed:
+        first, *others = feed.some(5)
+    assert (first.name, first.id) == ("start_of_history", "start_id")
+    assert others == after
+    with FeedReader(house, FEED, after[1].id) as feed:
+        assert feed.some(2) == after[2:]
+
+
+def restart(house: House) -> None:
+    assert house.stop_server() == 0
+    house.start_server()
+
+
+def run_nowhere(house: House, feed: FeedReader) -> List[FeedEvent]:
+    """Both events of a job that ends at once, as its node does not exist."""
+    job_id = house.start_job("hello", "nowhere")
+    events = feed.some(2)
+    assert [(event.name, event.data["job"]) for event in events] == [
+        ("start", job_id),
+        ("job_complete", job_id),
+    ]
+    return events
+
+
 def test_the_workstation_follows_through_a_restart(house: House) -> None:
     job_id = house.start_job("wait", "web1")
     with house.client() as client:
         events = client.follow(job_id)
         seen = [next(events) for _ in range(4)]
-        assert house.stop_server() == 0
-        house.start_server()
+        restart(house)
         wait_until(lambda: node_is_back(house), "the agent to come back")
         (house.folder / "gate").touch()
         seen += list(events)
@@ -320,29 +341,6 @@ def test_the_workstation_follows_through_a_restart(house: House) -> None:
 def node_is_back(house: House) -> bool:
     with house.client() as client:
         return client.node("web1").online
-
-
-@pytest.mark.parametrize("stopping", [False, True])
-def test_a_reader_that_does_not_read(tmp_path: Path, stopping: bool) -> None:
-    settings = {"http.max_feeds": 1, "http.request_timeout": 20.0 if stopping else 1.0}
-    with open_house(tmp_path, **settings) as house, FeedReader(house, FEED) as stuck:
-        stuck.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        with house.client() as client:
-            for _ in range(12):
-                job_id = client.start_job("none", ["nobody"], env={"LARGE": "x" * 800_000})
-                assert client.wait(job_id, timeout=20).ended
-        if stopping:
-            asked = time.monotonic()
-            house.signal_server(signal.SIGTERM)
-            assert house.server is not None and house.server.wait(20) == 0
-            assert time.monotonic() - asked < 10
-        else:
-            wait_until(lambda: can_open(house), "the place of the reader to be free")
-
-
-def can_open(house: House) -> bool:
-    with FeedReader(house, FEED) as feed:
-        return feed.status == 200
 
 
 def test_no_feed_at_all(tmp_path: Path) -> None:

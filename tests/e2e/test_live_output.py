@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Iterable, Iterator, List, Optional
 
 import pytest
 from feed_reader import FeedReader
 from house import House, open_house
 from waiting import wait_until
 
+from push_jobs.live_output import OutputPiece
 from push_jobs_server.store.output_statements import MARK
 
 pytestmark = pytest.mark.e2e
@@ -31,7 +32,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             "web1",
             {
                 "talk": ["sh", "-c", f"echo first; echo careful >&2; {until}; printf last"],
-                "flood": ["sh", "-c", "seq 1 600000"],
+                "flood": ["sh", "-c", f"seq 1 600000; {until}"],
                 "quiet": ["sh", "-c", until],
             },
         )
@@ -79,14 +80,46 @@ def test_what_was_printed_so_far_can_be_read(house: House, gate: Path) -> None:
         assert client.output(job_id, "web1", "stderr") == b"careful\n"
 
 
-def test_too_much_keeps_head_and_tail_with_a_mark(house: House) -> None:
+def test_too_much_keeps_head_and_tail_with_a_mark_live_and_stored(house: House, gate: Path) -> None:
     whole = b"".join(b"%d\n" % number for number in range(1, 600_001))
-    job_id = house.start_job("flood", "web1", "--capture")
-    assert house.wait_job(job_id)["status"] == "complete"
-    with house.client() as client:
-        kept = client.output(job_id, "web1")
     mark = MARK % (len(whole) - MIB)
-    assert kept == whole[: MIB // 2] + mark + whole[-MIB // 2 :]
+    kept = whole[: MIB // 2] + mark + whole[-MIB // 2 :]
+    job_id = house.start_job("flood", "web1", "--capture")
+    wait_until(lambda: (so_far(house, job_id) or b"").endswith(b"\n600000\n"), "the last line")
+    assert so_far(house, job_id) == kept
+    with house.client() as client:
+        assert client.output(job_id, "web1") is None
+        pieces = client.follow_output(job_id)
+        late = [next(pieces)]
+        while late[-1].offset + len(late[-1].data) < len(whole):
+            late.append(next(pieces))
+        assert with_mark(late) == kept
+        follower = house.popen("job", "output", job_id, "web1", "--follow")
+        assert follower.stdout is not None
+        printed = [follower.stdout.readline() for _ in lines_of(kept)]
+        gate.touch()
+        assert list(pieces) == []
+        assert house.wait_job(job_id)["status"] == "complete"
+        assert client.output(job_id, "web1") == kept
+        assert with_mark(client.follow_output(job_id)) == kept
+    assert printed == lines_of(kept)
+    assert follower.communicate(timeout=60)[0] == b"" and follower.returncode == 0
+
+
+def with_mark(pieces: Iterable[OutputPiece]) -> bytes:
+    """The text of these pieces, with a mark where bytes are missing between them."""
+    text, position = b"", 0
+    for piece in pieces:
+        if piece.offset > position:
+            text += MARK % (piece.offset - position)
+        text += piece.data
+        position = piece.offset + len(piece.data)
+    return text
+
+
+def lines_of(text: bytes) -> List[bytes]:
+    """As they are printed for the one node of the job."""
+    return [b"web1: " + line for line in text.splitlines(keepends=True)]
 
 
 def test_output_goes_on_after_the_server_was_killed(house: House, gate: Path) -> None:

@@ -15,6 +15,8 @@ from waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
+LONG_NAME = "a-name-of-forty-characters-for-a-command"
+
 Own = Tuple[House, AgentProcess]
 
 
@@ -26,6 +28,9 @@ def own(tmp_path: Path) -> Iterator[Own]:
         serf = cluster.add("server")
         settings = {"serf.organization": "acme", "serf.address": serf.rpc_address}
         with open_house(tmp_path / "house", **settings) as house:
+            # A port that was taken as a free one can't be bound again soon; a chosen one can.
+            assert house.stop_server() == 0
+            house.start_server()
             yield house, node_over_serf(house, cluster, tmp_path)
 
 
@@ -34,6 +39,7 @@ def node_over_serf(house: House, cluster: SerfCluster, folder: Path) -> AgentPro
     public.write_text(house.admin("serf-key").out)
     go = folder / "go"
     whitelist = {
+        LONG_NAME: sh("true"),
         "hello": sh("echo hello; echo oops >&2"),
         "fail": sh("exit 3"),
         "wait": sh(f"echo begun; {waits_for(go, 'echo done')}"),
@@ -80,3 +86,21 @@ def test_a_restart_and_a_cancel(own: Own) -> None:
     assert done.code == 0, done.err
     assert house.wait_job(job)["nodes"][0]["status"] == "aborted"
     wait_until(lambda: settled(agent), "an empty spool and journal")
+
+
+def test_a_server_that_was_restarted_still_knows_how_to_sign_for_our_agent(own: Own) -> None:
+    house, agent = own
+    job = house.start_job("wait", "node1", "--capture")
+    wait_until(lambda: house.job(job)["nodes"][0]["status"] == "running", "the start")
+    house.kill_server()
+    house.start_server()
+    assert house.push_jobs("job", "cancel", job).code == 0
+    # The command waits for a file that never comes: only the cancel can end it.
+    wait_until(lambda: settled(agent), "an empty spool and journal")
+    assert house.wait_job(house.start_job("hello", "node1"))["status"] == "complete"
+
+
+def test_a_command_with_a_long_name(own: Own) -> None:
+    house, _ = own
+    done = house.wait_job(house.start_job(LONG_NAME, "node1"))
+    assert done["nodes"][0]["status"] == "succeeded", done

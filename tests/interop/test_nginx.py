@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import ssl
 import time
 from contextlib import closing
@@ -14,10 +15,11 @@ from typing import Any, Dict, Iterator, NamedTuple, Optional
 import pytest
 from feed_reader import FeedReader
 from house import ADMIN, ORG, House, open_house
-from nginx_process import CHEF_MARK, ChefStandIn, Nginx, missing, site_values
+from nginx_process import CHEF_MARK, SAMPLE, ChefStandIn, Nginx, missing, site_values
 from raw_server import PATIENCE
 from stub_certificates import tls_context
 
+from push_jobs_server.api.jobs import LONGEST_WAIT
 from push_jobs_wire.chef_auth import load_private_key, sign, timestamp
 
 pytestmark = pytest.mark.e2e
@@ -139,6 +141,12 @@ def test_events_come_when_they_happen_not_when_a_buffer_is_full(place: Place) ->
         assert place.house.job(job_id)["status"] == "running"
         (place.house.folder / "gate").touch()
         assert [event.name for event in feed.rest()] == ["run_complete", "job_complete"]
+
+
+def test_who_waits_as_long_as_he_may_is_answered_before_nginx_gives_up() -> None:
+    text = (SAMPLE / "push-jobs.conf").read_text()
+    [seconds] = re.findall(r"(?m)^ *proxy_read_timeout (\d+)s;$", text)
+    assert int(seconds) >= LONGEST_WAIT + 20
 
 
 @pytest.mark.proves("A-5a")

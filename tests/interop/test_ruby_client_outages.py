@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from pathlib import Path
 from typing import Any, Dict, Iterator
 
 import pytest
-import zmq
 from house import House, open_house
 from peer import Missing, skip
 from ruby_client import add_ruby_client
 from waiting import wait_until
-
-from push_jobs_server.keys import new_key_pair
 
 pytestmark = pytest.mark.e2e
 
@@ -135,18 +131,10 @@ def test_the_client_comes_back_after_the_keys_of_the_server_were_changed(tmp_pat
         try:
             mark = scene.client.logged()
             house.stop_server()
-            change_keys(house)
+            house.admin("rotate-keys")
             house.start_server()
             scene.client.wait_logged("Considering it offline", mark)
             scene.client.wait_logged("Reconfigured client", mark)
             scene.check_works()
         finally:
             scene.client.stop()
-
-
-def change_keys(house: House) -> None:
-    """Give the server other keys than those that its nodes know."""
-    (house.data / "signing.pem").write_bytes(new_key_pair().private)
-    public, secret = zmq.curve_keypair()
-    keys = {"public": public.decode(), "secret": secret.decode()}
-    (house.data / "curve.json").write_text(json.dumps(keys))

@@ -212,3 +212,35 @@ def test_any_node_has_a_state(desk: Desk) -> None:
         "status": "offline",
         "availability": "unavailable",
     }
+
+
+READS = [
+    "/jobs",
+    "/jobs/{job}",
+    "/jobs/{job}/output/web01/stdout",
+    "/jobs/{job}/output/web01/stderr",
+    "/v1/jobs",
+    "/v1/jobs/{job}",
+    "/v1/jobs/{job}/output_feed",
+    "/v1/nodes",
+    "/v1/nodes/web01",
+    "/node_states",
+    "/node_states/web01",
+    "/job_status_feed",
+    "/job_status_feed/{job}",
+]
+FEEDS = [route for route in READS if "feed" in route]
+
+
+@pytest.mark.parametrize("route", READS)
+def test_only_readers_may_read(desk: Desk, route: str) -> None:
+    job = desk.post({**JOB, "capture_output": True}).json["uri"].rpartition("/")[2]
+    path = PUSHY + route.format(job=job)
+    accept = "text/event-stream" if route in FEEDS else "*/*"
+    desk.identity.create_group("acme", "pushy_job_readers")
+    refused = desk.call("GET", path, "bob", headers={"Accept": accept})
+    assert (refused.status, refused.error) == (403, no_access("bob"))
+    desk.identity.add_to_group("acme", "pushy_job_readers", "user", "bob")
+    if route not in FEEDS:  # one that may be read goes on until the job ends
+        allowed = desk.call("GET", path, "bob", headers={"Accept": accept}).status
+        assert allowed == (404 if "output" in route else 200)

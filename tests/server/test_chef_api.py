@@ -129,3 +129,11 @@ def test_502_when_the_server_is_away(desk: Desk, stub: ChefStub) -> None:
     reply = desk.get(STATES)
     assert reply.status == 502
     assert "it cannot be reached: Connection refused" in reply.error[0]
+
+
+def test_502_when_what_it_says_of_a_node_is_nonsense(desk: Desk, stub: ChefStub) -> None:
+    stub.answer(ORG + "/principals/web77", b"<html>", 200)
+    reply = desk.get(PUSHY + "/v1/nodes/web77")
+    assert reply.status == 502
+    assert reply.error[0].startswith("Failed to connect to erchef to get clients: GET ")
+    assert reply.error[0].endswith("its answer is not JSON")

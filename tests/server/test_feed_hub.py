@@ -18,6 +18,7 @@ from push_jobs_server.records import Busy, JobNode, JobRecord
 from push_jobs_wire.states import JobStatus, NodeStatus
 
 NOW = 1_715_678_813.123456
+RUN = "1a2b"
 
 
 class Clock:
@@ -53,7 +54,11 @@ def clock() -> Clock:
 
 @pytest.fixture
 def feeds(clock: Clock) -> Feeds:
-    return Feeds(FeedRules(job_linger=5, org_expiration=60), 3, clock)
+    return one_run(RUN, clock)
+
+
+def one_run(run: str, clock: Clock) -> Feeds:
+    return Feeds(FeedRules(job_linger=5, org_expiration=60), 3, run, clock)
 
 
 def test_the_text_of_an_event_is_exact() -> None:
@@ -107,7 +112,7 @@ def test_every_reader_sees_everything_and_then_the_end(feeds: Feeds) -> None:
         ("job-02", "job-1"),
         ("job-²", "job-1"),
         ("job-" + "9" * 5000, "job-1"),
-        ("org-2", "job-1"),
+        (f"org-{RUN}-2", "job-1"),
         ("nonsense", "job-1"),
         ("", "job-1"),
     ],
@@ -143,8 +148,8 @@ def test_an_organization_sees_starts_and_ends_from_now_on(feeds: Feeds) -> None:
     taken = reader.take(0)
     assert taken is not None
     assert [(entry.id, entry.name) for entry in taken] == [
-        ("org-2", "start"),
-        ("org-3", "job_complete"),
+        (f"org-{RUN}-2", "start"),
+        (f"org-{RUN}-3", "job_complete"),
     ]
     assert list(taken[1].data.items()) == [("job", "j1"), ("status", "crashed")]
     assert elsewhere.take(0) == []
@@ -152,10 +157,9 @@ def test_an_organization_sees_starts_and_ends_from_now_on(feeds: Feeds) -> None:
 
 def test_an_organization_goes_on_after_a_known_id(feeds: Feeds) -> None:
     feeds.publish([start("j1"), start("j2"), start("j3")])
-    assert [entry.data["job"] for entry in feeds.open_org("acme", "org-1").take(0) or ()] == [
-        "j2",
-        "j3",
-    ]
+    taken = feeds.open_org("acme", f"org-{RUN}-1").take(0)
+    assert taken is not None
+    assert [entry.data["job"] for entry in taken] == ["j2", "j3"]
 
 
 def test_after_an_unknown_id_an_organization_tells_where_its_history_starts(
@@ -164,13 +168,23 @@ def test_after_an_unknown_id_an_organization_tells_where_its_history_starts(
     feeds.publish([start("j1")])
     clock.now += 61
     feeds.publish([start("j2")._replace(at=clock.now)])
-    taken = feeds.open_org("acme", "org-1").take(0)
+    taken = feeds.open_org("acme", f"org-{RUN}-1").take(0)
     assert taken is not None
     assert [(entry.id, entry.name) for entry in taken] == [
         ("start_id", "start_of_history"),
-        ("org-2", "start"),
+        (f"org-{RUN}-2", "start"),
     ]
     assert taken[0].at == round((NOW + 1) * 1_000_000) and taken[0].data == {}
+
+
+@pytest.mark.parametrize("form", ["org-{}-2", "org-2"])  # the second is that of older servers
+def test_an_id_of_the_run_before_is_not_one_of_this_run(clock: Clock, form: str) -> None:
+    before, now = one_run("1a2b", clock), one_run("3c4d", clock)
+    for feeds in (before, now):
+        feeds.publish([start("j1"), start("j2"), start("j3")])
+    last_id = form.format("1a2b")
+    assert names(now.open_org("acme", last_id).take(0)) == ["start_of_history", *["start"] * 3]
+    assert names(before.open_org("acme", "org-1a2b-2").take(0)) == ["start"]
 
 
 def test_a_reader_that_is_too_slow_is_told_what_it_missed(feeds: Feeds, clock: Clock) -> None:
@@ -262,7 +276,7 @@ def test_after_a_restart_a_job_begins_with_what_is_stored(feeds: Feeds) -> None:
     }
     asked = request(tuple(nodes), user="deploy", env={"A": "1"}, file="raw:secret")
     job = JobRecord("j1", asked, JobStatus.RUNNING, NOW, NOW + 1, NOW + 60, nodes=nodes)
-    feeds.restore(rebuilt(job), "1a2b")
+    feeds.restore(rebuilt(job))
     feeds.publish([told("job_complete", at=NOW + 2, status="complete")])
     taken = open_job(feeds, "job-2").take(0)
     assert taken is not None
@@ -283,7 +297,7 @@ def test_after_a_restart_a_job_begins_with_what_is_stored(feeds: Feeds) -> None:
         "run_complete d crashed",
         "job_complete complete",
     ]
-    assert taken[0].id == "job-1a2b-1"
+    assert taken[0].id == f"job-{RUN}-1"
     assert list(taken[0].data) == [
         *("command", "run_timeout", "quorum", "node_count", "user"),
         *("job_user", "env", "file_specified", "capture"),

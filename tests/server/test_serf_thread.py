@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import socket
 from contextlib import closing
-from typing import Any, Callable, Dict, Iterator, List
+from types import SimpleNamespace
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import msgpack
 import pytest
 from api_desk import key_of
 from waiting import PATIENCE, wait_until
 
-from push_jobs_server.engine.serf import Order
+from push_jobs_server.engine.serf import NodeKind, Order
 from push_jobs_server.transports.serf import CANCEL_ATTEMPTS, SerfPlace, SerfThread
 from push_jobs_wire import shovey
+from push_jobs_wire.serf_query import query_size
 
 JOB = "0" * 31 + "1"
+LIMIT = 1024
+LONGEST = "x" * 64
 
 
 class Agent:
@@ -27,24 +31,33 @@ class Agent:
         self.port = int(self._listener.getsockname()[1])
         self.seq = 0
 
-    def accept(self) -> None:
-        """Let the next client in."""
+    def accept(self, *members: str) -> None:
+        """Let the next client in, and tell it of these members."""
         self.connection, _ = self._listener.accept()
         self.connection.settimeout(PATIENCE)
         self._unpacker = msgpack.Unpacker(raw=False)
         for command in ("handshake", "stream"):
-            assert self._next()["Command"] == command
-            self._next()
-            self.say({"Error": "", "Seq": self.seq})
+            self.body = self.request(command)
+        self.stream = self.seq
         assert self._next()["Command"] == "members"
-        self.say({"Error": "", "Seq": self.seq}, {"Members": []})
+        found = [{"Name": name} for name in members]
+        self.say({"Error": "", "Seq": self.seq}, {"Members": found})
 
-    def query(self) -> Dict[str, Any]:
-        """The body of the next query, which is taken."""
-        assert self._next()["Command"] == "query"
+    def request(self, command: str) -> Dict[str, Any]:
+        """The body of the next request, which is this command and is taken."""
+        assert self._next()["Command"] == command
         body = self._next()
         self.say({"Error": "", "Seq": self.seq})
         return body
+
+    def query(self) -> Dict[str, Any]:
+        """The body of the next query, which is taken."""
+        return self.request("query")
+
+    def event(self, kind: str, **body: Any) -> None:
+        """Something happened that the client has asked for."""
+        assert kind in str(self.body["Type"])
+        self.say({"Error": "", "Seq": self.stream}, {"Event": kind.split(":")[0], **body})
 
     def tell(self, kind: str, node: str = "") -> None:
         """A record of the last query."""
@@ -75,20 +88,61 @@ def agent() -> Iterator[Agent]:
         yield agent
 
 
+class Heard:
+    """What the engine is told, in the place of ``engine.serf``."""
+
+    def __init__(self, news: List[Callable[..., None]]) -> None:
+        self.problem: Optional[str] = None
+        self.gone_nodes: List[Tuple[str, str]] = []
+        self.refusals: List[Tuple[str, Tuple[str, ...], str]] = []
+        for each in news:
+            each(SimpleNamespace(serf=self))
+
+    def gone(self, name: str, reason: str) -> None:
+        self.gone_nodes.append((name, reason))
+
+    def refused(self, order: Order, nodes: Tuple[str, ...], reason: str) -> None:
+        self.refusals.append((order.action, nodes, reason))
+
+    def acked(self, job_id: str, node: str) -> None:
+        """Not looked at."""
+
+
 @pytest.fixture
 def news() -> List[Callable[..., None]]:
     """What the engine is told."""
     return []
 
 
+Beats = List[Tuple[bytes, Callable[[], None]]]
+
+
 @pytest.fixture
-def thread(agent: Agent, news: List[Callable[..., None]]) -> Iterator[SerfThread]:
+def beats() -> Beats:
+    """The heartbeats that came, and what to call when they count."""
+    return []
+
+
+@pytest.fixture
+def members() -> Tuple[str, ...]:
+    """The names that the agent gives when it is asked for the members."""
+    return ()
+
+
+@pytest.fixture
+def thread(
+    agent: Agent, news: List[Callable[..., None]], beats: Beats, members: Tuple[str, ...]
+) -> Iterator[SerfThread]:
     """The thread, which the agent has let in."""
-    place = SerfPlace("127.0.0.1", agent.port, None, 1024)
-    thread = SerfThread(place, key_of("serf"), news.append, lambda payload, counts: None)
+
+    def take(payload: bytes, counts: Callable[[], None]) -> None:
+        beats.append((payload, counts))
+
+    place = SerfPlace("127.0.0.1", agent.port, None, LIMIT)
+    thread = SerfThread(place, key_of("serf"), news.append, take)
     thread.start()
     try:
-        agent.accept()
+        agent.accept(*members)
         # Orders wait for nobody: what comes before the agent is ready would be refused.
         wait_until(lambda: news, "the engine to hear that the agent is there")
         yield thread
@@ -98,7 +152,7 @@ def thread(agent: Agent, news: List[Callable[..., None]]) -> Iterator[SerfThread
 
 
 def order(action: str, *nodes: str) -> Order:
-    return Order(action, JOB, "ls", 300, nodes, False)
+    return Order(action, JOB, "ls", 300, nodes, NodeKind.OTHER)
 
 
 def action_of(query: Dict[str, Any]) -> str:
@@ -143,3 +197,57 @@ def test_a_cancel_survives_a_broken_connection(agent: Agent, thread: SerfThread)
     agent.accept()
     again = agent.query()
     assert (again["FilterNodes"], action_of(again)) == (["n2"], "cancel")
+
+
+@pytest.mark.parametrize("kind, word", [("member-failed", "failed"), ("member-leave", "left")])
+def test_members_that_are_gone_are_told(
+    agent: Agent, thread: SerfThread, news: List[Callable[..., None]], kind: str, word: str
+) -> None:
+    told = len(news)
+    agent.event(kind, Members=[{"Name": "n1"}, {"Name": "n2"}])
+    wait_until(lambda: len(news) == told + 2, "the engine to hear of both")
+    assert Heard(news).gone_nodes == [(node, f"its Serf agent {word}") for node in ("n1", "n2")]
+
+
+def test_a_heartbeat_is_answered_once_it_counts(
+    agent: Agent, thread: SerfThread, beats: Beats
+) -> None:
+    for number in (7, 8):
+        name = shovey.HEARTBEAT
+        agent.event(f"query:{name}", Name=name, ID=number, LTime=1, Payload=b"{%d}" % number)
+    wait_until(lambda: len(beats) == 2, "the heartbeats")
+    assert [payload for payload, _ in beats] == [b"{7}", b"{8}"]
+    beats[1][1]()
+    # The first one counts for nobody: it has no answer.
+    body = agent.request("respond")
+    assert (body["ID"], body["Payload"]) in [(8, '{"response":"ok"}'), (8, b'{"response":"ok"}')]
+
+
+@pytest.mark.parametrize(
+    "members, origin", [((), LONGEST), (("n1", "server" * 18, "n2"), "server" * 18)]
+)
+def test_every_query_fits_with_the_name_of_our_agent_in_it(
+    agent: Agent, thread: SerfThread, origin: str
+) -> None:
+    names = [f"n{number:02d}" for number in range(99)]
+    thread.submit(order("start", *names))
+    asked: List[str] = []
+    while len(asked) < len(names):
+        query = agent.query()
+        assert query["FilterNodes"]
+        content = query["Payload"]
+        content = content.encode() if isinstance(content, str) else content
+        assert query_size(origin, shovey.QUERY, content, query["FilterNodes"]) <= LIMIT
+        asked += query["FilterNodes"]
+    assert asked == names
+
+
+def test_a_start_is_refused_at_once_while_the_agent_is_away_and_a_cancel_is_not(
+    agent: Agent, thread: SerfThread, news: List[Callable[..., None]]
+) -> None:
+    agent.close()
+    wait_until(lambda: Heard(news).problem, "the engine to hear that the agent is away")
+    thread.submit(order("cancel", "n1"))
+    thread.submit(order("start", "n1", "n2"))
+    (refusal,) = wait_until(lambda: Heard(news).refusals, "the refusal", patience=3.0)
+    assert refusal[:2] == ("start", ("n1", "n2")) and "is away" in refusal[2]

@@ -7,13 +7,16 @@ import json
 from typing import Any, Iterator
 
 import pytest
-from api_desk import key_of
+from api_desk import key_of, public_pem
 from shovey_desk import JOBS, NODE, OTHER, ShoveyDesk, open_shovey_desk
 
 from push_jobs_server.api.services import Failure
 from push_jobs_server.api.shovey import cleaned
 from push_jobs_server.api.shovey_body import read_quorum
 from push_jobs_server.audit import REFUSED
+from push_jobs_server.engine.serf import NodeKind
+from push_jobs_server.serf_records import SerfRun
+from push_jobs_server.store.serf_reads import SerfReads
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def test_the_life_of_a_job(desk: ShoveyDesk) -> None:
     job = desk.start(NODE, OTHER, command="backup", run_timeout=7)
     (order,) = desk.orders.taken
     assert (order.action, order.command, order.timeout) == ("start", "backup", 7)
-    assert order.nodes == (NODE, OTHER) and not order.extended
+    assert order.nodes == (NODE, OTHER) and order.kind is NodeKind.OTHER
     assert desk.get(f"{JOBS}/{job}")["nodes"] == {"created": [NODE, OTHER]}
     desk.report(job, "running")
     assert desk.get(f"{JOBS}/{job}")["nodes"] == {"running": [NODE], "created": [OTHER]}
@@ -187,6 +190,16 @@ def test_only_the_node_itself_and_operators_report(desk: ShoveyDesk) -> None:
     assert desk.run(job)["status"] == "succeeded"
 
 
+def test_a_user_with_the_name_of_a_node_is_not_the_node(desk: ShoveyDesk) -> None:
+    desk.desk.identity.create_user(NODE, public_pem("laptop"))
+    desk.desk.identity.add_user_to_org("acme", NODE)
+    job = desk.start(NODE)
+    path = f"{JOBS}/{job}/{NODE}"
+    assert desk.call("PUT", path, {"status": "failed"}, NODE, key="laptop").status == 403
+    assert desk.run(job)["status"] == "created"
+    assert desk.call("PUT", path, {"status": "failed"}, NODE).status == 200
+
+
 def test_refused_requests_are_in_the_audit_trail(desk: ShoveyDesk) -> None:
     job = desk.start(NODE)
     desk.call("PUT", JOBS + "/cancel", {"run_id": job}, NODE)
@@ -204,6 +217,16 @@ def test_jobs_of_another_organization_are_not_there(desk: ShoveyDesk) -> None:
     run_id = "-".join((job_id[:8], job_id[8:12], job_id[12:16], job_id[16:20], job_id[20:]))
     assert desk.call("GET", f"{JOBS}/{run_id}").status == 404
     assert desk.get(JOBS) == []
+    desk.desk.store.write([SerfRun(job_id, "a")])  # of a time when it was the other one's turn
+    piece = {"seq": 0, "output": "x", "output_type": "stdout", "is_last": True}
+    for path, content in (
+        (f"{JOBS}/{run_id}/a", {"status": "failed"}),
+        (f"/shovey/stream/{run_id}/a", piece),
+        (f"{JOBS}/cancel", {"run_id": run_id}),
+    ):
+        assert desk.call("PUT", path, content).status == 404
+    reads = SerfReads(desk.desk.store)
+    assert reads.open_runs("acme") == set()
 
 
 # Reports
@@ -250,6 +273,19 @@ def test_a_report_about_a_node_that_was_down_is_not_there(desk: ShoveyDesk) -> N
     job = desk.start(NODE, "web01", quorum=1)
     assert desk.report(job, "succeeded", "web01").status == 404
     assert desk.run(job, "web01")["status"] == "down"
+
+
+@pytest.mark.parametrize(
+    "seconds, known", [(0.5, True), (0, True), (-1, False), (True, False), ("1", False)]
+)
+def test_an_end_may_tell_how_long_the_run_took(desk: ShoveyDesk, seconds: Any, known: bool) -> None:
+    job = desk.start(NODE)
+    assert desk.report(job, "succeeded", exit_status=0, seconds=seconds).status == 200
+    stored = desk.desk.store.job("acme", job.replace("-", ""))
+    assert stored is not None
+    outcome = stored.nodes[NODE].outcome
+    assert outcome.ended_at is not None
+    assert outcome.started_at == (outcome.ended_at - seconds if known else None)
 
 
 def test_acknowledgement_and_report_in_any_order(desk: ShoveyDesk) -> None:

@@ -60,6 +60,9 @@ def test_the_middle_gives_way(store: Store) -> None:
     assert [offset for offset, _ in kept] == [0, 48, 56]
     text = store.output("acme", ONE, "web1", "stdout", limit=24)
     assert text == b"00000000" + MARK % 44 + b"004800000056"
+    late = store.output_from("acme", ONE, "web1", "stdout", 0, limit=24)
+    assert late == [(0, b"00000000"), (52, b"0048"), (56, b"00000056")]
+    assert store.output_from("acme", ONE, "web1", "stdout", 49, limit=24)[0] == (49, b"0000048")
 
 
 def test_an_old_agents_output_can_be_read_from_any_position(store: Store) -> None:

@@ -137,7 +137,7 @@ class Desk:
             serf=serf_parts.known(values, self.store),
         )
         self.writer = Writer(self.store, capacity=100)
-        self.feeds = Feeds(FeedRules(), 4)
+        self.feeds = Feeds(FeedRules(), 4, "run-1")
         self.transport = MemoryTransport()
         self.engine = EngineThread(
             engine, self.transport, self.writer, lambda body: b"signed", 10.0, self.feeds

@@ -61,7 +61,7 @@ def thread_of(
     """A started thread whose engine has incarnation ``run-1``; end it with ``finish``."""
     engine = Engine(rules, "run-1", access, unfinished, time.time(), log)
     writer = InstantWriter()
-    feeds = listener or Feeds(FeedRules(), 1)
+    feeds = listener or Feeds(FeedRules(), 1, "run-1")
     thread = EngineThread(engine, transport, writer, lambda body: b"header", 10.0, feeds)
     writer.report = thread.stored
     thread.start()

@@ -91,9 +91,11 @@ class FeedReader:
         return raw[:-1].decode("utf-8")
 
     def next(self) -> Optional[FeedEvent]:
-        """The next event, whose form has to be exact; None at the end."""
+        """The next event, which has to come soon and in the exact form; None at the end."""
+        deadline = time.monotonic() + PATIENCE
         line = self.line()
         while line == KEEP_ALIVE:
+            assert time.monotonic() < deadline, "no event came"
             line = self.line()
         if line is None:
             return None
@@ -139,3 +141,15 @@ class FeedReader:
         traceback: Optional[TracebackType],
     ) -> None:
         self.close()
+
+
+def open_in_time(house: House, path: str, last_id: Optional[str] = None) -> FeedReader:
+    """Read as soon as there is a place for one more reader."""
+    deadline = time.monotonic() + PATIENCE
+    feed = FeedReader(house, path, last_id)
+    while feed.status == 503:
+        assert time.monotonic() < deadline, "no place got free"
+        feed.close()
+        time.sleep(0.02)
+        feed = FeedReader(house, path, last_id)
+    return feed

@@ -1,4 +1,8 @@
-"""A real nginx with our sample as it is, and a stand-in for the Chef server behind it."""
+"""A real nginx with our sample, and a stand-in for the Chef server behind it.
+
+The main file, ``push-jobs.conf``, is used as it is. In the three site files ``_replaced`` puts the
+names, ports and certificates of a test in the place of those of the sample.
+"""
 
 from __future__ import annotations
 

@@ -88,6 +88,16 @@ def test_the_second_signature_is_covered_by_the_first_and_covers_the_command() -
         shovey.verify(other, parts(KEY))
 
 
+def test_the_second_signature_is_enough_by_itself_and_none_is_not() -> None:
+    start = shovey.start_payload("b5a6ee64-67ca-4a4f-94ad-6c18eb1c6a32", "ls", 300, 0.0)
+    alone = shovey.signed_256(start, KEY)
+    assert shovey.verify(alone, parts(KEY), need_256=True)
+    bad = shovey.signed({**start, "command": "rm"}, KEY)[shovey.SIGNATURE]
+    for wrong in (start, {**alone, "command": "rm"}, {**alone, shovey.SIGNATURE: bad}):
+        with pytest.raises(shovey.NotVerified):
+            shovey.verify(wrong, parts(KEY))
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_reader(data: bytes) -> None:
     try:

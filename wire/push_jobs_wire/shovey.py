@@ -1,8 +1,9 @@
 """The signed command of Shovey: what is in it, how it is signed and checked. Pure.
 
-SHA-1 is the protocol's own digest and is used nowhere else. Between two ends of ours a second
-signature with SHA-256 travels beside it, and is itself covered by the first one, as any additional
-key is. Importing this module must not import `cryptography`: agents check signatures in a process
+SHA-1 is the protocol's own digest and is used nowhere else. To an agent of ours a second signature
+with SHA-256 travels beside it, and is itself covered by the first one, as any additional key is;
+where both are too long for a query, or the agent has proven that it is ours, it travels alone.
+Importing this module must not import `cryptography`: agents check signatures in a process
 that has to stay small. Source: shovey 4.
 """
 
@@ -109,6 +110,11 @@ def signed(payload: Mapping[str, str], key: RSAPrivateKey, also_256: bool = Fals
     return result
 
 
+def signed_256(payload: Mapping[str, str], key: RSAPrivateKey) -> Payload:
+    """The payload with our signature alone, for nodes that are known to check it."""
+    return {**payload, SIGNATURE_256: _sign(signing_block(payload), key, "sha256")}
+
+
 def encode(payload: Mapping[str, str]) -> bytes:
     """The payload as it travels."""
     return json.dumps(payload, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
@@ -135,17 +141,19 @@ def decode(data: bytes) -> Payload:
 
 
 def verify(payload: Mapping[str, str], public_key: Tuple[int, int], need_256: bool = False) -> bool:
-    """Check the signatures with a public key ``(n, e)``; True when the second one was there, too.
+    """Check the signatures with a public key ``(n, e)``; True when that with SHA-256 was there.
 
-    ``need_256``: refuse a command without it. Raises NotVerified.
+    Each that is there has to be right, and one has to be there. ``need_256``: refuse a command
+    without SHA-256. Raises NotVerified.
     """
     try:
         block = signing_block(payload)
         inner = signing_block(payload, without=frozenset({SIGNATURE_256}))
     except UnicodeEncodeError:
         raise NotVerified("it is no text that can be signed") from None
-    _check(payload.get(SIGNATURE, ""), block, public_key, "sha1")
     second = payload.get(SIGNATURE_256)
+    if second is None or SIGNATURE in payload:
+        _check(payload.get(SIGNATURE, ""), block, public_key, "sha1")
     if second is None and need_256:
         raise NotVerified(
             "the signature with SHA-256 is missing, which this server has sent before"

@@ -6,9 +6,10 @@ from typing import Any, Dict, List, Optional
 
 from push_jobs_server.api.common import admit_reader
 from push_jobs_server.api.node_document import node_detail, node_summary
-from push_jobs_server.api.services import Caller, Services, ask_engine, unavailable
+from push_jobs_server.api.services import Caller, Services, ask_engine, bad_gateway, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.engine import node_details
+from push_jobs_server.identity.base import IdentityUnavailable
 from push_jobs_server.node_records import NodeDetail
 from push_jobs_wire.errors import PushJobsError
 
@@ -64,6 +65,8 @@ def _registered(caller: Caller, org: str) -> Optional["frozenset[str]"]:
 def _is_registered(caller: Caller, org: str, node: str) -> bool:
     try:
         found = caller.identity.principals(org, node)
+    except IdentityUnavailable as error:
+        raise bad_gateway("clients", error) from None
     except PushJobsError as error:
         raise unavailable(f"clients can't be read now: {error}") from None
     return any(each.kind == "client" for each in found)

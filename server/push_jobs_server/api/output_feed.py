@@ -62,6 +62,7 @@ class _Source:
 
     def __init__(self, services: Services, org: str, job_id: str, nodes: List[str]) -> None:
         self._store = services.store
+        self._limit = int(services.settings["max_output"])
         self._org = org
         self._job_id = job_id
         self._positions: Dict[Channel, int] = {
@@ -84,7 +85,7 @@ class _Source:
         for node, stream in channels:
             position = self._positions[node, stream]
             for offset, data in self._store.output_from(
-                self._org, self._job_id, node, stream, position
+                self._org, self._job_id, node, stream, position, self._limit
             ):
                 self._positions[node, stream] = offset + len(data)
                 yield _event(

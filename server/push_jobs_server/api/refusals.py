@@ -120,7 +120,9 @@ class RefusalLog:
             possible = not (self._writer.failing or self._writer.behind)
             admitted = self._limiter.admit(_source(address), now, possible)
         if admitted:
-            self._submit([_entry(environ, org, failure, address, now)])
+            entry = _entry(environ, org, failure, address, now)
+            _say(entry)
+            self._submit([entry])
 
     def flush(self, force: bool = False) -> None:
         """Store the counts of a window that is over, or of the current one with ``force``."""
@@ -138,11 +140,26 @@ class RefusalLog:
             log.warning("a refused request is missing in the audit trail: %s", error)
 
 
+def _say(entry: AuditEntry) -> None:
+    """One line in the log for each row; a flood gets as few of them."""
+    what, where = entry.details["method"], entry.details["path"]
+    why = f"{entry.details['status']} {entry.details['error']}"
+    log.info("refused %s %s of %s (%s): %s", what, where, entry.actor, entry.address, why)
+
+
 def _is_refusal(environ: Dict[str, Any], failure: Failure) -> bool:
     """Also an organization that does not exist: strangers find out with it which do."""
     if not 400 <= failure.status < 500:
         return False
-    return failure.status not in _NOT_REFUSED or _caller(environ) is None
+    if failure.status in _NOT_REFUSED and _caller(environ) is not None:
+        return _tells_of_nothing(environ, failure)
+    return True
+
+
+def _tells_of_nothing(environ: Dict[str, Any], failure: Failure) -> bool:
+    """True for a report or cancel over Shovey about a run that is not there."""
+    shovey = str(environ["PATH_INFO"]).startswith("/shovey/")
+    return failure.status == 404 and shovey and environ["REQUEST_METHOD"] == "PUT"
 
 
 def _caller(environ: Dict[str, Any]) -> Any:

@@ -85,10 +85,16 @@ def read_start(body: bytes) -> StartBody:
         raise Failure(400, "command not a string")
     check_texts([command, *nodes, "", ""])
     unique = tuple(dict.fromkeys(nodes))
-    asked = read_quorum(fields.get("quorum"), len(nodes))
-    # Whoever counted a node twice meant the same share of the nodes that there are.
-    quorum = max(0, asked - (len(nodes) - len(unique)))
+    quorum = _quorum(fields.get("quorum"), len(nodes), len(unique))
     return StartBody(command, unique, quorum, _timeout(fields.get("run_timeout")))
+
+
+def _quorum(quorum: Any, given: int, different: int) -> int:
+    """A share is one of the different nodes; a number counts names as given, but no more than are
+    there."""
+    if isinstance(quorum, str) and _PERCENT.fullmatch(quorum):
+        return read_quorum(quorum, different)
+    return min(read_quorum(quorum, given), different)
 
 
 def read_quorum(quorum: Any, nodes: int) -> int:
@@ -124,17 +130,23 @@ def read_cancel(body: bytes) -> Tuple[str, List[str]]:
     return run_id, _names(nodes, "") if isinstance(nodes, list) else []
 
 
-def read_report(body: bytes, job_id: str, node: str) -> RunReport:
-    """What a node says of its part; members that are missing or of a wrong type say nothing."""
+def read_report(body: bytes, job_id: str, node: str, itself: bool) -> RunReport:
+    """What a node says of its part; members that are missing or of a wrong type say nothing.
+
+    ``itself``: the node has signed this.
+    """
     fields = read_object(body)
     word, error = fields.get("status"), fields.get("error")
     status: Any = fields.get("exit_status")
+    seconds: Any = fields.get("seconds")  # extension: nodes of ours tell a short run at once
     return RunReport(
         job_id,
         node,
         _storable(word) if isinstance(word, str) else None,
         _storable(error) if isinstance(error, str) else None,
         int(status) & 255 if _is_number(status) and _is_whole(status) else None,
+        _is_number(fields.get("extensions")) if itself else None,
+        float(seconds) if _is_number(seconds) and 0 <= seconds < _LONGEST_TIMEOUT else None,
     )
 
 

@@ -113,4 +113,3 @@ def find_job(services: Services, org: str, run_id: str) -> JobRecord:
     if job is None:
         raise Failure(404, f"shovey job {run_id} not found")
     return job
-

@@ -47,7 +47,8 @@ class ShoveyRuns:
         """Take a node's report; it is stored when this answers."""
         check_reporter(self._org, asked.caller, node)
         job_id = find_serf_run(self._services, self._reads, self._org, run_id, node)
-        report, last = read_report(asked.body, job_id, node), read_last_chunks(asked.body)
+        itself = is_itself(asked.caller, node)
+        report, last = read_report(asked.body, job_id, node, itself), read_last_chunks(asked.body)
         with self._pieces.of(job_id, node):
             chunks: List[SerfChunk] = []
             for body in last:
@@ -88,10 +89,14 @@ def find_serf_run(services: Services, reads: SerfReads, org: str, run_id: str, n
     raise Failure(404, f"run {run_id} for node {node} not found")
 
 
+def is_itself(caller: Caller, node: str) -> bool:
+    """True for the node itself."""
+    return caller.kind == "client" and caller.name == node
+
+
 def check_reporter(org: str, caller: Caller, node: str) -> None:
     """Raise Failure 403 unless the caller is the node itself, or may start jobs."""
-    itself = caller.kind == "client" and caller.name == node
-    if not itself and not ruling(org, caller, WRITE).allowed:
+    if not is_itself(caller, node) and not ruling(org, caller, WRITE).allowed:
         raise Failure(403, "you cannot perform this action")
 
 

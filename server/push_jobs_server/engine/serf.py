@@ -9,6 +9,7 @@ Sources: shovey 2.5 to 2.8, 3.4, 3.6; architecture 3.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from push_jobs_server.engine.events import output_event
@@ -35,19 +36,26 @@ ASK_AGAIN = 10.0
 Answer = Callable[[object], None]
 
 
+class NodeKind(Enum):
+    """Which agent a node has, as far as that is known; it tells how its commands are signed."""
+
+    OTHER = "other"
+    CLAIMS = "claims"
+    """Its heartbeats, which anybody can fake, say that it is one of ours."""
+    OURS = "ours"
+    """Its last signed report said so."""
+
+
 @dataclass(frozen=True)
 class Order:
-    """A command for nodes: ``action`` is start or cancel, ``timeout`` in seconds.
-
-    ``extended`` nodes check the second signature.
-    """
+    """A command for nodes of one kind: ``action`` is start or cancel, ``timeout`` in seconds."""
 
     action: str
     job_id: str
     command: str
     timeout: int
     nodes: Tuple[str, ...]
-    extended: bool
+    kind: NodeKind
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,13 @@ class SerfKnown:
 class _Node:
     seen: NodeStatusSeen
     since: float
-    extended: bool = False
+    claims: bool = False
+
+    @property
+    def kind(self) -> NodeKind:
+        if self.seen.ours:
+            return NodeKind.OURS
+        return NodeKind.CLAIMS if self.claims else NodeKind.OTHER
 
 
 @dataclass
@@ -87,7 +101,7 @@ class SerfNodes:
         self._parts: Dict[str, Dict[str, _Part]] = {}
         for job_id, node in known.runs:
             self._parts.setdefault(job_id, {})[node] = _Part()
-        self._orders: Dict[Tuple[str, str, bool], List[str]] = {}
+        self._orders: Dict[Tuple[str, str, NodeKind], List[str]] = {}
         self.next_check = engine.now + CHECK_EVERY
         engine.jobs.over_serf.update(known.runs)
 
@@ -131,10 +145,9 @@ class SerfNodes:
         if status == NODE_DOWN:
             self._engine.log("heartbeat ignored", {"node": name, "status": status})
             return
-        self._put(name, status)
-        node = self._nodes[name]
-        node.extended = extended
-        if node.extended and status == NODE_UP:
+        node = self._put(name, status)
+        node.claims = extended
+        if node.seen.ours and status == NODE_UP:
             self._ask_again(name)
 
     def gone(self, name: str, reason: str) -> None:
@@ -153,18 +166,30 @@ class SerfNodes:
             if self._engine.wall - node.seen.at >= DOWN_AFTER:
                 self.gone(name, f"no heartbeat for {DOWN_AFTER / 60:.0f} minutes")
 
-    def _put(self, name: str, status: str) -> None:
+    def _put(self, name: str, status: str) -> _Node:
         engine, before = self._engine, self._nodes.get(name)
-        number = 0 if before is None else before.seen.number + 1
         assert self.org is not None
-        seen = NodeStatusSeen(self.org, name, number, status, engine.wall)
-        if before is None or before.seen.status != status:
-            self._nodes[name] = _Node(seen, engine.wall)
+        if before is None:
+            seen = NodeStatusSeen(self.org, name, 0, status, engine.wall)
+        else:
+            number = before.seen.number + 1
+            seen = replace(before.seen, number=number, status=status, at=engine.wall)
+        changed = before is None or before.seen.status != status
+        node = self._nodes[name] = before or _Node(seen, engine.wall)
+        node.seen = seen
+        if changed:
+            node.since = engine.wall
             if status == NODE_UP:
                 engine.log("node up", {"node": f"{self.org}/{name}", "over": "serf"})
-        else:
-            before.seen = seen
         engine.batch(f"{self.org}/{name}").changes.append(seen)
+        return node
+
+    def _proven(self, name: str, ours: bool) -> None:
+        """The node's own report says which agent it has: keep it, also for the next run."""
+        node = self._nodes.get(name)
+        if node is not None and node.seen.ours is not ours:
+            node.seen = replace(node.seen, ours=ours)
+            self._put(name, node.seen.status)
 
     # Their parts in jobs
 
@@ -203,17 +228,17 @@ class SerfNodes:
         """What has to be sent now."""
         orders, self._orders = self._orders, {}
         found = []
-        for (action, job_id, extended), nodes in orders.items():
+        for (action, job_id, kind), nodes in orders.items():
             asked = self._engine.jobs.by_id[job_id].request
             found.append(
-                Order(action, job_id, asked.command, asked.run_timeout, tuple(nodes), extended)
+                Order(action, job_id, asked.command, asked.run_timeout, tuple(nodes), kind)
             )
         return found
 
     def _order(self, action: str, job_id: str, node: str) -> None:
         """Send a command once the part is stored: the node's first report may follow at once."""
         known = self._nodes.get(node)
-        key = (action, job_id, known is not None and known.extended)
+        key = (action, job_id, NodeKind.OTHER if known is None else known.kind)
         job = self._engine.jobs.by_id[job_id]
 
         def stored() -> None:
@@ -296,6 +321,8 @@ class SerfNodes:
         what = REPORTS.get(report.word or "")
         batch = self._engine.batch(report.job_id)
         self._store(last)
+        if report.ours is not None:
+            self._proven(report.node, report.ours)
         if what is not None:
             self._take(report, self._report(report, what))
         batch.after.append(lambda: answer(True))
@@ -331,8 +358,9 @@ class SerfNodes:
         exit_code = report.exit_status
         if exit_code is None and what in RESULTS:
             exit_code = 0 if what is NodeInput.SUCCEEDED else None
-        outcome = Outcome(exit_code, reason=report.error or None, ended_at=wall)
         ran = what in RESULTS
+        began = wall - report.seconds if ran and report.seconds is not None else None
+        outcome = Outcome(exit_code, reason=report.error or None, started_at=began, ended_at=wall)
         return Report(what, outcome, (b"", b"") if ran else None, started=ran)
 
     def chunks(self, new: Sequence[SerfChunk], answer: Answer) -> None:

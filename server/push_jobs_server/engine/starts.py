@@ -23,6 +23,7 @@ from push_jobs_wire.states import JobStatus
 
 if TYPE_CHECKING:
     from push_jobs_server.engine.core import Engine
+    from push_jobs_server.engine.job import JobMachine
 
 ANSWER_TIME = 8.0
 """Seconds in which a request is answered; who asks waits a little longer."""
@@ -96,31 +97,26 @@ class Starts:
         batch.failed.append(lambda error: self._failed(job_id, error))
         batch.after.append(lambda: self._stored(record))
         if engine.serf.votes_alone(request):
-            self._begin(record, starting)
+            # This sends nothing: what the nodes say is stored with the job, and orders wait for it.
+            starting.begun = True
+            self._adopt(record).start(engine.now)
 
-    def _begin(self, record: JobRecord, starting: _Starting) -> None:
-        """Ask the nodes. Before the job is stored only if that sends nothing: then what they say
-        is stored with it, and orders over Serf wait for that."""
-        starting.begun = True
-        job = self._engine.adopt_job(record)
-        self._engine.output.begin(job.id)
-        job.start(self._engine.now)
+    def _adopt(self, record: JobRecord) -> JobMachine:
+        self._engine.output.begin(record.id)
+        return self._engine.adopt_job(record)
 
     def _stored(self, record: JobRecord) -> None:
         """The job is on the disk: answer, and begin what has not begun."""
         engine, starting = self._engine, self._starting[record.id]
-        if engine.now - starting.asked_at > ANSWER_TIME:
-            self._too_late(record, starting)
-        elif not starting.begun:
-            self._begin(record, starting)
-        self._settle(record.id, record.id)
-
-    def _too_late(self, record: JobRecord, starting: _Starting) -> None:
-        engine = self._engine
-        job = engine.jobs.by_id.get(record.id) if starting.begun else engine.adopt_job(record)
-        if job is not None and not job.status.final:
+        fresh = None if starting.begun else self._adopt(record)
+        job = fresh or engine.jobs.by_id.get(record.id)
+        late = engine.now - starting.asked_at > ANSWER_TIME
+        if late and job is not None and not job.status.final:
             reason = "it could not be stored in time; its caller was told to try again"
             job.crash(reason, engine.now)
+        self._settle(record.id, record.id)
+        if fresh is not None and not fresh.status.final:
+            fresh.start(engine.now)
 
     def _failed(self, job_id: str, error: Exception) -> None:
         begun = self._engine.jobs.by_id.get(job_id)

@@ -30,23 +30,27 @@ class FeedRules:
 
 
 class Hub:
-    """All histories of a server."""
+    """All histories of a server.
 
-    def __init__(self, rules: FeedRules) -> None:
+    Args:
+        rules: how long events are kept.
+        run: names this run of the server. It is in the ids of whatever readers may have read in the
+            run before, so that an id of that one is never mistaken for one of these.
+    """
+
+    def __init__(self, rules: FeedRules, run: str) -> None:
         self._rules = rules
+        self._run = run
         self._jobs: Dict[Tuple[str, str], History] = {}
         self._outputs: Dict[Tuple[str, str], History] = {}
         self._orgs: Dict[str, History] = {}
         self._ended: Deque[Tuple[float, Tuple[str, str]]] = deque()
 
-    def restore(self, events: Iterable[Event], run: str) -> None:
-        """Take what is known of an unfinished job after a restart.
-
-        ``run`` is in the ids, so that one of the run before is never mistaken for one of these.
-        """
+    def restore(self, events: Iterable[Event]) -> None:
+        """Take what is known of an unfinished job after a restart."""
         for event in events:
             if event.name == START:
-                self._begin(event, f"job-{run}-")
+                self._begin(event, f"job-{self._run}-")
             self._jobs[event.org, event.job_id].add(event.name, event.at, event.data)
 
     def publish(self, events: Iterable[Event], now: float) -> Set[History]:
@@ -116,7 +120,7 @@ class Hub:
 
     def org(self, org: str, now: float) -> History:
         """The history of an organization, without what is too old by now."""
-        history = self._orgs.setdefault(org, History("org-", _ORG_LIMIT))
+        history = self._orgs.setdefault(org, History(f"org-{self._run}-", _ORG_LIMIT))
         history.expire(now - self._rules.org_expiration)
         return history
 

@@ -70,13 +70,16 @@ class Feeds:
     Args:
         rules: how long events are kept.
         most: how many readers there may be at a time.
+        run: names this run of the server in ids. See ``Hub``.
         clock: seconds since the epoch.
     """
 
-    def __init__(self, rules: FeedRules, most: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, rules: FeedRules, most: int, run: str, clock: Callable[[], float] = time.time
+    ) -> None:
         self.lock = threading.Lock()
         self.closed = False
-        self._hub = Hub(rules)
+        self._hub = Hub(rules, run)
         self._most = most
         self._clock = clock
         self._readers: Dict[History, Set[Reader]] = {}
@@ -84,10 +87,10 @@ class Feeds:
 
     # For the engine's thread
 
-    def restore(self, events: Iterable[Event], run: str) -> None:
+    def restore(self, events: Iterable[Event]) -> None:
         """What is known of an unfinished job; before anybody reads. See ``Hub.restore``."""
         with self.lock:
-            self._hub.restore(events, run)
+            self._hub.restore(events)
 
     def publish(self, events: Sequence[Event]) -> None:
         """Show events whose changes are stored."""

@@ -73,22 +73,31 @@ def fresh(chunks: Iterable[Tuple[int, bytes]], position: int) -> Iterator[Tuple[
             position = begin + len(new)
 
 
-def joined(chunks: Iterable[Tuple[int, bytes]], limit: int) -> bytes:
-    """The text of a channel from its chunks in order of their offsets, in about ``limit`` bytes.
+def kept(chunks: Iterable[Tuple[int, bytes]], limit: int) -> Iterator[Tuple[int, bytes]]:
+    """Head and tail of a channel, ``limit`` bytes, from its chunks in order of their offsets.
 
-    Bytes that came twice count once; where some are missing a mark says how many.
+    Bytes that came twice count once.
     """
     found = list(fresh(chunks, 0))
     head = limit // 2
     end = max((offset + len(data) for offset, data in found), default=0)
     tail = max(head, end - (limit - head))
-    parts, position = [], 0
     for offset, data in found:
         begin = max(offset, tail) if offset >= head else offset
         shown = data[begin - offset :]
         if shown:
-            if begin > position:
-                parts.append(MARK % (begin - position))
-            parts.append(shown)
-            position = begin + len(shown)
+            yield begin, shown
+
+
+def joined(chunks: Iterable[Tuple[int, bytes]], limit: int) -> bytes:
+    """The text of a channel from its chunks in order of their offsets, in about ``limit`` bytes.
+
+    Where some bytes are missing a mark says how many.
+    """
+    parts, position = [], 0
+    for offset, data in kept(chunks, limit):
+        if offset > position:
+            parts.append(MARK % (offset - position))
+        parts.append(data)
+        position = offset + len(data)
     return b"".join(parts)

@@ -54,7 +54,10 @@ _RUNS = select(serf_runs).where(serf_runs.c.job_id == bindparam("id"))
 _OPEN_RUNS = (
     select(serf_runs.c.job_id, serf_runs.c.node)
     .join(jobs, jobs.c.id == serf_runs.c.job_id)
-    .where(jobs.c.status.not_in([status.value for status in FINAL_JOB]))
+    .where(
+        jobs.c.org == bindparam("org"),
+        jobs.c.status.not_in([status.value for status in FINAL_JOB]),
+    )
 )
 _STATUSES = (
     select(node_statuses)
@@ -129,10 +132,11 @@ class SerfReads:
             runs = [SerfRun(**_fields(row)) for row in connection.execute(_RUNS, {"id": job_id})]
         return {run.node: run for run in runs}
 
-    def open_runs(self) -> Set[Tuple[str, str]]:
-        """The jobs that have not ended, each with its nodes that take part over Serf."""
+    def open_runs(self, org: str) -> Set[Tuple[str, str]]:
+        """An organization's jobs that have not ended, each with its nodes that take part over
+        Serf."""
         with self._store.reading() as connection:
-            return {(row[0], row[1]) for row in connection.execute(_OPEN_RUNS)}
+            return {(row[0], row[1]) for row in connection.execute(_OPEN_RUNS, {"org": org})}
 
     def statuses(self, org: str, node: str) -> List[NodeStatusSeen]:
         """The statuses of a node, the newest first."""

@@ -18,7 +18,7 @@ from push_jobs_server.store import schema
 from push_jobs_server.store.changes import ChangeSet, Statements
 from push_jobs_server.store.connections import Connections
 from push_jobs_server.store.history import JOBS, LISTED, page
-from push_jobs_server.store.output_statements import fresh, joined
+from push_jobs_server.store.output_statements import fresh, joined, kept
 from push_jobs_server.store.rows import job_node, job_record
 from push_jobs_server.store.tables import (
     grants,
@@ -184,11 +184,12 @@ class Store:
         return whole or joined(((row.begins_at, bytes(row.data)) for row in chunks), limit)
 
     def output_from(
-        self, org: str, job_id: str, node: str, stream: str, position: int
+        self, org: str, job_id: str, node: str, stream: str, position: int, limit: int = 1 << 20
     ) -> List[Tuple[int, bytes]]:
         """What is stored of a channel from ``position`` on: pieces with their offsets, in order.
 
-        They may leave gaps, where output was too much.
+        They may leave gaps, where output was too much. From the beginning on they are what
+        ``output`` shows within the same ``limit``: who comes late sees the same gap.
         """
         values = {"org": org, "id": job_id, "node": node, "stream": stream}
         with self.reading() as connection:
@@ -196,8 +197,8 @@ class Store:
             pieces = [(row.begins_at, bytes(row.data)) for row in rows]
             if not pieces and position == 0:
                 whole = connection.execute(_OUTPUTS[stream], values).scalar()
-                pieces = [(0, bytes(whole))] if whole else []
-        return list(fresh(pieces, position))
+                return [(0, bytes(whole))] if whole else []
+        return list(fresh(pieces, position) if position else kept(pieces, limit))
 
     def unfinished(self) -> List[JobRecord]:
         """The jobs of all organizations that have not ended, with their nodes, oldest first."""

@@ -24,9 +24,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
-SCHEMA_VERSION = "0007"
+SCHEMA_VERSION = "0008"
 """The revision that this program needs; revisions are numbers, so that older and newer show."""
 
 metadata = MetaData(
@@ -205,6 +206,7 @@ node_statuses = Table(
     Column("number", BigInteger, primary_key=True),
     Column("status", Text, nullable=False),
     Column("at", Float, nullable=False),
+    Column("ours", Boolean, nullable=False, server_default=false()),
     sqlite_with_rowid=False,
 )
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from push_jobs_server.engine.core import Engine
 from push_jobs_server.engine.serf import Order
+from push_jobs_server.serf_payloads import payload
 from push_jobs_wire import serf_rpc, shovey
 from push_jobs_wire.errors import RemoteError
 from push_jobs_wire.serf_link import SerfLink
@@ -138,6 +139,8 @@ class SerfThread(threading.Thread):
             except Exception:
                 log.exception("defect while talking with the Serf agent")
                 self._away(RemoteError("a defect of this server; its log says more"))
+        self._wake_read.close()
+        self._wake_write.close()
 
     def _connect(self) -> socket.socket:
         where = (self._place.host, self._place.port)
@@ -248,20 +251,13 @@ class SerfThread(threading.Thread):
             self._link.respond(self._counted.get_nowait(), _ANSWER)
 
     def _send(self, order: Order, attempt: int = 1) -> None:
-        payload = self._payload(order)
         # The agent's own name is in every query; before it is known, the longest one is assumed.
         origin = self._name or "x" * 64
-        for nodes in split(origin, shovey.QUERY, payload, order.nodes, self._place.limit):
-            seq = self._link.query(shovey.QUERY, payload, nodes, ack=True)
+        limit = self._place.limit
+        content = payload(order, self._key, time.time(), origin, limit)
+        for nodes in split(origin, shovey.QUERY, content, order.nodes, limit):
+            seq = self._link.query(shovey.QUERY, content, nodes, ack=True)
             self._queries[seq] = _Query(order, tuple(nodes), attempt)
-
-    def _payload(self, order: Order) -> bytes:
-        run_id, now = shovey.job_uuid(order.job_id), time.time()
-        if order.action == shovey.START:
-            fields = shovey.start_payload(run_id, order.command, order.timeout, now)
-        else:
-            fields = shovey.cancel_payload(run_id, now)
-        return shovey.encode(shovey.signed(fields, self._key, also_256=order.extended))
 
     def _refuse(self, order: Order, nodes: Tuple[str, ...], reason: str) -> None:
         self._tell(lambda engine: engine.serf.refused(order, nodes, reason))
