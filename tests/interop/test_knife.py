@@ -11,7 +11,7 @@ import json
 import os
 import pwd
 import re
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator
 
@@ -83,6 +83,20 @@ def ready(request: pytest.FixtureRequest) -> None:
         place: Place = request.getfixturevalue("place")
         gate(place).unlink(missing_ok=True)
         place.house.wait_available(*UP)
+
+
+@pytest.fixture
+def set_group(place: Place) -> Iterator[Callable[..., None]]:
+    """Makes or changes a group of the Chef server; all of them are gone after the test."""
+    groups = f"/organizations/{ORG}/groups"
+    with ExitStack() as stack:
+
+        def make(name: str, **members: Any) -> None:
+            if place.chef.call("GET", f"{groups}/{name}").status == 404:
+                stack.callback(place.chef.must, "DELETE", f"{groups}/{name}")
+            place.chef.set_group(ORG, name, **members)
+
+        yield make
 
 
 def start(knife: Knife, *words: str) -> Done:
@@ -258,17 +272,46 @@ def test_the_status_of_nodes(knife: Knife) -> None:
 # Refusals
 
 
+def check_no_access(place: Place, user: str, refused: Done) -> None:
+    url = f"{place.house.address}/organizations/{ORG}"
+    assert (refused.out, refused.code) == ("", 100)
+    assert (
+        f"ERROR: You authenticated successfully to {url} as {user}"
+        " but you are not authorized for this action.\n"
+        f"Response:  User or client '{user}' does not have access to that action on this server.\n"
+    ) in refused.err
+
+
 def test_whoever_is_no_administrator_may_look_but_start_nothing(place: Place) -> None:
     bob = place.knife("bob", key_of("bob"))
-    refused = bob("job", "start", "hello", "web1")
-    assert (refused.out, refused.code) == ("", 100)
-    url = f"{place.house.address}/organizations/{ORG}"
-    assert (
-        f"ERROR: You authenticated successfully to {url} as bob"
-        " but you are not authorized for this action.\n"
-        "Response:  User or client 'bob' does not have access to that action on this server.\n"
-    ) in refused.err
+    check_no_access(place, "bob", bob("job", "start", "hello", "web1"))
     assert bob("job", "list").code == 0
+
+
+@pytest.mark.proves("A-8a", "A-8b")
+def test_a_member_of_a_group_in_the_group_of_writers_starts_jobs_and_an_administrator_none(
+    place: Place, knife: Knife, set_group: Callable[..., None]
+) -> None:
+    set_group("operators", users=("bob",))
+    set_group("pushy_job_writers", groups=("operators",))
+    done = start(place.knife("bob", key_of("bob")), "hello", "web1")
+    assert plain(done.out) == ended("hello", "complete", "  succeeded: web1\n")
+    assert done.code == 0
+    check_no_access(place, ADMIN, knife("job", "start", "hello", "web1"))
+
+
+@pytest.mark.proves("A-8a", "A-8b")
+def test_only_members_of_the_group_of_readers_may_look_once_there_is_one(
+    place: Place, knife: Knife, set_group: Callable[..., None]
+) -> None:
+    bob = place.knife("bob", key_of("bob"))
+    assert (knife("job", "list").code, bob("job", "list").code) == (0, 0)
+    set_group("pushy_job_readers")
+    check_no_access(place, ADMIN, knife("job", "list"))
+    check_no_access(place, "bob", bob("job", "list"))
+    set_group("pushy_job_readers", users=("bob",))
+    assert bob("job", "list").code == 0
+    check_no_access(place, ADMIN, knife("job", "list"))
 
 
 def test_a_key_that_is_not_ones_own(place: Place) -> None:
