@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Optional
 
 from push_jobs_server import data
-from push_jobs_server.engine.serf import SerfKnown
+from push_jobs_server.engine.serf_orders import SerfKnown
 from push_jobs_server.engine.thread import EngineThread
 from push_jobs_server.identity.base import Identity
 from push_jobs_server.serf_heartbeats import Heartbeats

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from push_jobs_server.engine.serf import NodeKind, Order
+from push_jobs_server.engine.serf_orders import NodeKind, Order
 from push_jobs_wire import shovey
 from push_jobs_wire.serf_query import query_size
 

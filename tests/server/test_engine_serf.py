@@ -8,7 +8,8 @@ from typing import Dict, List, Tuple
 import pytest
 from engine_desk import EngineDesk
 
-from push_jobs_server.engine.serf import ASK_AGAIN, DOWN_AFTER, PATIENCE, SerfKnown
+from push_jobs_server.engine.serf import ASK_AGAIN, DOWN_AFTER, PATIENCE
+from push_jobs_server.engine.serf_orders import NodeKind, Order, SerfKnown
 from push_jobs_server.engine.starts import ANSWER_TIME
 from push_jobs_server.records import Cancel, JobCreated, JobNode, NodeChanged
 from push_jobs_server.serf_records import NodeStatusSeen, RunReport, SerfRun
@@ -211,6 +212,17 @@ def test_nodes_of_another_organization_are_never_asked() -> None:
     assert orders(desk) == []
 
 
+def test_what_heartbeats_say_keeps_no_node_away() -> None:
+    desk = desk_with("s1")
+    for status in ("down", "new"):
+        desk.engine.serf.heartbeat("s1", status, False)
+        assert desk.engine.serf.up((ORG, "s1")), status
+    desk.engine.serf.heartbeat("s2", "new", False)
+    assert not desk.engine.serf.up((ORG, "s2"))
+    desk.engine.serf.heartbeat("s2", "up", False)
+    assert desk.engine.serf.up((ORG, "s2"))
+
+
 def test_only_nodes_of_ours_are_asked_again() -> None:
     for extended, again in ((True, [("start", "j1", ("s1",))]), (False, [])):
         # What a heartbeat claims is not enough: a schob would run a job twice.
@@ -228,6 +240,41 @@ def test_only_nodes_of_ours_are_asked_again() -> None:
         desk.wait(ASK_AGAIN + 1)
         desk.engine.serf.heartbeat("s1", "up", extended)
         assert orders(desk) == []
+
+
+def unheard(desk: EngineDesk, *nodes: str) -> List[Tuple[str, str, Tuple[str, ...]]]:
+    """What is sent after no Serf agent of these nodes acknowledged the start of j1."""
+    order = Order("start", "j1", "chef-client", 3600, nodes, NodeKind.OURS)
+    desk.engine.serf.unheard(order)
+    return orders(desk)
+
+
+def test_a_start_that_was_not_acknowledged_is_sent_again_to_nodes_of_ours() -> None:
+    desk = desk_with("s1", "s2", "s3", "s4", "s5")
+    for node in ("s1", "s3", "s4", "s5"):
+        proof = RunReport("gone", node, "running", ours=True)
+        desk.engine.serf.report(proof, (), lambda _: None)
+    desk.start(nodes=("s1", "s2", "s3", "s4"))
+    orders(desk)
+    report(desk, "s3", "running")
+    desk.engine.serf.gone("s4", "its Serf agent failed")
+    desk.store()
+    # s2 has a schob perhaps, s3 has said something, s4 is down, s5 is not in the job.
+    assert unheard(desk, "s1", "s2", "s3", "s4") == [("start", "j1", ("s1",))]
+    assert unheard(desk, "s1") == [("start", "j1", ("s1",))]
+    report(desk, "s1", "succeeded")
+    assert unheard(desk, "s1", "s5") == []
+
+
+def test_a_start_is_not_sent_again_after_a_cancel() -> None:
+    desk = desk_with("s1")
+    desk.engine.serf.report(RunReport("gone", "s1", "running", ours=True), (), lambda _: None)
+    desk.start(nodes=("s1",))
+    orders(desk)
+    desk.engine.serf.cancel("j1", "s1")
+    desk.store()
+    assert orders(desk) == [("cancel", "j1", ("s1",))]
+    assert unheard(desk, "s1") == []
 
 
 def test_after_a_restart_parts_over_serf_go_on() -> None:

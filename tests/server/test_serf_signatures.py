@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from engine_desk import EngineDesk
 from shovey_desk import NODE, OTHER, ShoveyDesk, open_shovey_desk
 
-from push_jobs_server.engine.serf import NodeKind, Order, SerfKnown
+from push_jobs_server.engine.serf_orders import NodeKind, Order, SerfKnown
 from push_jobs_server.serf_payloads import payload
 from push_jobs_server.serf_records import NodeStatusSeen, RunReport
 from push_jobs_server.store.serf_reads import SerfReads

@@ -11,7 +11,7 @@ from engine_desk import EngineDesk
 from shovey_desk import NODE, ShoveyDesk, open_shovey_desk
 from waiting import PATIENCE, wait_until
 
-from push_jobs_server.engine.serf import NodeKind, Order, SerfKnown
+from push_jobs_server.engine.serf_orders import NodeKind, Order, SerfKnown
 from push_jobs_server.identity.base import IdentityUnavailable
 from push_jobs_server.serf_heartbeats import Heartbeats
 from push_jobs_wire import shovey

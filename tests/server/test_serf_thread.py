@@ -12,7 +12,7 @@ import pytest
 from api_desk import key_of
 from waiting import PATIENCE, wait_until
 
-from push_jobs_server.engine.serf import NodeKind, Order
+from push_jobs_server.engine.serf_orders import NodeKind, Order
 from push_jobs_server.transports.serf import CANCEL_ATTEMPTS, SerfPlace, SerfThread
 from push_jobs_wire import shovey
 from push_jobs_wire.serf_query import query_size
@@ -174,17 +174,35 @@ def test_a_cancel_that_nobody_acknowledges_is_repeated(agent: Agent, thread: Ser
     assert agent.query()["FilterNodes"] == ["n4"]
 
 
-def test_a_start_is_sent_once(
+def test_a_start_is_sent_once_and_the_engine_hears_who_did_not_hear_it(
     agent: Agent, thread: SerfThread, news: List[Callable[..., None]]
 ) -> None:
-    thread.submit(order("start", "n1", "n2"))
+    thread.submit(order("start", "n1", "n2", "n3"))
     assert action_of(agent.query()) == "start"
     told = len(news)
     agent.tell("ack", "n1")
     agent.tell("done")
-    wait_until(lambda: len(news) == told + 1, "the acknowledgement to be told")
+    wait_until(lambda: len(news) == told + 2, "the acknowledgement and the end to be told")
+    heard: List[Any] = []
+    serf = SimpleNamespace(acked=lambda *given: heard.append(given), unheard=heard.append)
+    for tell in news[told:]:
+        tell(SimpleNamespace(serf=serf))
+    assert heard == [(JOB, "n1"), order("start", "n2", "n3")]
     thread.submit(order("cancel", "n2"))
     assert action_of(agent.query()) == "cancel"
+
+
+def test_a_start_that_all_have_heard_is_nothing_to_tell(
+    agent: Agent, thread: SerfThread, news: List[Callable[..., None]]
+) -> None:
+    thread.submit(order("start", "n1"))
+    agent.query()
+    told = len(news)
+    agent.tell("ack", "n1")
+    agent.tell("done")
+    thread.submit(order("cancel", "n2"))
+    agent.query()
+    assert len(news) == told + 1
 
 
 def test_a_cancel_survives_a_broken_connection(agent: Agent, thread: SerfThread) -> None:

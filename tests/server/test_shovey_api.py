@@ -14,7 +14,7 @@ from push_jobs_server.api.services import Failure
 from push_jobs_server.api.shovey import cleaned
 from push_jobs_server.api.shovey_body import read_quorum
 from push_jobs_server.audit import REFUSED
-from push_jobs_server.engine.serf import NodeKind
+from push_jobs_server.engine.serf_orders import NodeKind
 from push_jobs_server.serf_records import SerfRun
 from push_jobs_server.store.serf_reads import SerfReads
 

@@ -10,7 +10,7 @@ from push_jobs_server.engine.access import Access
 from push_jobs_server.engine.core import Batch, Engine, EngineRules
 from push_jobs_server.engine.events import Event
 from push_jobs_server.engine.node import NodeKey
-from push_jobs_server.engine.serf import SerfKnown
+from push_jobs_server.engine.serf_orders import SerfKnown
 from push_jobs_server.node_records import NodeSighted
 from push_jobs_server.records import Change, Grant, JobRecord, JobRequest
 from push_jobs_wire.framing import format_timestamp, seal_hmac

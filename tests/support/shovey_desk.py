@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List, Optional
 from api_desk import Desk, Reply, open_desk, public_pem, signed
 
 from push_jobs_server.engine.core import Engine
-from push_jobs_server.engine.serf import Order
+from push_jobs_server.engine.serf_orders import Order
 from push_jobs_server.store.audit import entries as audit_entries
 
 JOBS = "/shovey/jobs"

@@ -25,7 +25,8 @@ from push_jobs_server.engine.node import HealthRules, NodeKey
 from push_jobs_server.engine.output import OutputIntake
 from push_jobs_server.engine.port import Port
 from push_jobs_server.engine.roster import Frames, Roster
-from push_jobs_server.engine.serf import SerfKnown, SerfNodes
+from push_jobs_server.engine.serf import SerfNodes
+from push_jobs_server.engine.serf_orders import SerfKnown
 from push_jobs_server.engine.sightings import Sightings
 from push_jobs_server.engine.starts import Starts
 from push_jobs_server.node_records import NodeSighted, Refusal

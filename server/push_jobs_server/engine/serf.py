@@ -9,12 +9,12 @@ Sources: shovey 2.5 to 2.8, 3.4, 3.6; architecture 3.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from push_jobs_server.engine.events import output_event
 from push_jobs_server.engine.job import RESULTS, JobMachine, Report
 from push_jobs_server.engine.node import NodeKey
+from push_jobs_server.engine.serf_orders import NodeKind, Order, SerfKnown
 from push_jobs_server.records import Busy, JobRequest, LateResult, Outcome, OutputStored
 from push_jobs_server.serf_records import Decision, NodeStatusSeen, RunReport, SerfChunk, SerfRun
 from push_jobs_wire.messages import JobRef, Output
@@ -34,38 +34,6 @@ ASK_AGAIN = 10.0
 """Seconds after which a start is sent again to a node of ours that never said anything about it."""
 
 Answer = Callable[[object], None]
-
-
-class NodeKind(Enum):
-    """Which agent a node has, as far as that is known; it tells how its commands are signed."""
-
-    OTHER = "other"
-    CLAIMS = "claims"
-    """Its heartbeats, which anybody can fake, say that it is one of ours."""
-    OURS = "ours"
-    """Its last signed report said so."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """A command for nodes of one kind: ``action`` is start or cancel, ``timeout`` in seconds."""
-
-    action: str
-    job_id: str
-    command: str
-    timeout: int
-    nodes: Tuple[str, ...]
-    kind: NodeKind
-
-
-@dataclass(frozen=True)
-class SerfKnown:
-    """What is stored of nodes over Serf: their organization (None: there are no such nodes), the
-    last status of each, and the parts that they have in jobs that have not ended."""
-
-    org: Optional[str] = None
-    latest: Iterable[NodeStatusSeen] = ()
-    runs: Sequence[Tuple[str, str]] = ()
 
 
 @dataclass
@@ -138,11 +106,12 @@ class SerfNodes:
         return None if node is None else (node.seen, node.since)
 
     def heartbeat(self, name: str, status: str, extended: bool) -> None:
-        """A node said that it is up (or new); nobody knows who says so, and ``down`` is not taken.
+        """A node said that it is up (or new); nobody knows who says so, and it keeps none away.
 
-        A node is up only as long as its heartbeats come, and its reports are signed.
+        ``down`` is not taken, nor ``new`` for a node that is up: a node is up as long as its
+        heartbeats come. Its reports are signed.
         """
-        if status == NODE_DOWN:
+        if status == NODE_DOWN or (status != NODE_UP and self.up((str(self.org), name))):
             self._engine.log("heartbeat ignored", {"node": name, "status": status})
             return
         node = self._put(name, status)
@@ -264,6 +233,15 @@ class SerfNodes:
         """The node's Serf agent has the command."""
         if node in self._parts.get(job_id, {}):
             self._engine.batch(job_id).changes.append(SerfRun(job_id, node, self._engine.wall))
+
+    def unheard(self, order: Order) -> None:
+        """No Serf agent of these nodes acknowledged a start; ours never run a job twice."""
+        job = self._engine.jobs.by_id.get(order.job_id)
+        for name in order.nodes:
+            node = self._nodes.get(name)
+            ours_and_up = node and node.kind is NodeKind.OURS and node.seen.status == NODE_UP
+            if ours_and_up and job is not None and job.waits_for(name):
+                self.start(job.id, name)
 
     def refused(self, order: Order, nodes: Iterable[str], reason: str) -> None:
         """Our Serf agent did not take the command for these nodes."""

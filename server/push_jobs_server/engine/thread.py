@@ -19,7 +19,7 @@ from typing import Any, Callable, Deque, Dict, Hashable, List, Optional, Protoco
 
 from push_jobs_server.engine.core import Batch, Engine
 from push_jobs_server.engine.events import Event
-from push_jobs_server.engine.serf import Order
+from push_jobs_server.engine.serf_orders import Order
 from push_jobs_server.records import Busy, Change
 from push_jobs_server.transports.base import Transport
 from push_jobs_wire.framing import format_timestamp

@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Set, Tuple
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from push_jobs_server.engine.core import Engine
-from push_jobs_server.engine.serf import Order
+from push_jobs_server.engine.serf_orders import Order
 from push_jobs_server.serf_payloads import payload
 from push_jobs_wire import serf_rpc, shovey
 from push_jobs_wire.errors import RemoteError
@@ -64,15 +64,10 @@ class _Query:
     attempt: int
     heard: Set[str] = field(default_factory=set)
 
-    def lost_cancel(self) -> Optional[Order]:
-        """The cancel for those who did not hear it: gossip may lose it, and twice does no harm.
-
-        A start is never sent twice, for a schob would run it twice.
-        """
+    def unheard(self) -> Optional[Order]:
+        """The order for those who did not hear it, or None: gossip may lose a query."""
         nodes = tuple(node for node in self.nodes if node not in self.heard)
-        if self.order.action != shovey.CANCEL or not nodes:
-            return None
-        return replace(self.order, nodes=nodes)
+        return replace(self.order, nodes=nodes) if nodes else None
 
 
 class SerfThread(threading.Thread):
@@ -165,8 +160,10 @@ class SerfThread(threading.Thread):
         """What was on its way when the connection broke: cancels are sent again."""
         queries, self._queries = self._queries, {}
         for query in queries.values():
-            order = query.lost_cancel()
-            if order is not None and not self._orders.full():
+            order = query.unheard()
+            if order is None or order.action != shovey.CANCEL:
+                continue
+            if not self._orders.full():
                 self._orders.put_nowait((order, time.monotonic()))
 
     def _wait(self, seconds: float) -> None:
@@ -297,9 +294,15 @@ class SerfThread(threading.Thread):
                 self._tell(lambda engine: engine.serf.acked(job_id, str(node)))
 
     def _repeat(self, query: _Query) -> None:
-        order = query.lost_cancel()
-        if order is not None and query.attempt < CANCEL_ATTEMPTS:
+        """A cancel does no harm twice; a start does with a schob, so the engine decides."""
+        order = query.unheard()
+        if order is not None and order.action == shovey.START:
+            self._start_unheard(order)
+        elif order is not None and query.attempt < CANCEL_ATTEMPTS:
             self._send(order, query.attempt + 1)
+
+    def _start_unheard(self, order: Order) -> None:
+        self._tell(lambda engine: engine.serf.unheard(order))
 
     def _learn_name(self, body: Mapping[str, Any]) -> None:
         """At least as long as our agent's name: which of the members it is, it does not say."""
