@@ -186,6 +186,17 @@ def test_every_hostile_variable_is_renamed(launch: Launch) -> None:
     assert (seen["OURS"], seen["HARMLESS"]) == ("entry", "x")
 
 
+@pytest.fixture
+def ignored_signals() -> Iterator[None]:
+    """What is started meanwhile ignores some signals, as it does below nohup or a shell's ``&``."""
+    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGRTMAX)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("ignored_signals")
 def test_a_job_has_a_session_of_its_own_and_nothing_of_the_runner(launch: Launch) -> None:
     text = "import os; print(os.getsid(0) == os.getpid(), sorted(os.listdir('/proc/self/fd')))"
     runner = launch(

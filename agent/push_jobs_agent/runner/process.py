@@ -24,10 +24,10 @@ NOT_STARTED = 126
 NOT_FOUND = 127
 """Exit codes that a shell uses, too, for a command that it cannot run."""
 
-RESET = (
-    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGVTALRM),
-    *(signal.SIGPIPE, signal.SIGXFSZ),  # Python itself ignores these two
-)
+_OURS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGVTALRM}
+_IGNORED = {each for each in signal.valid_signals() if signal.getsignal(each) is signal.SIG_IGN}
+"""What Python ignores, and what whoever started the runner did: nohup, or a shell with ``&``."""
+RESET = _OURS | _IGNORED
 
 
 class Child:
