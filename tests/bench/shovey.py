@@ -25,7 +25,7 @@ from goiardi_shovey import GoiardiShovey
 from house import ADMIN
 from peer import Missing, installed
 from serf_cluster import PROGRAM, SerfCluster
-from serf_place import SerfPlace, open_serf_place
+from serf_place import SerfPlace, open_serf_place, over_serf
 from shovey_node import ShoveyNode
 from waiting import wait_until
 
@@ -292,7 +292,8 @@ def our_side(folder: Path) -> Iterator[Side]:
             # all nodes hear of a job at once.
             agent = place.cluster.add(name)
             watch.add_node(agent)
-            _add_agent(place, name, agent.rpc_address)
+            settings = over_serf(place.house, agent)
+            place.house.add_agent(name, WHITELIST, log_level="info", **settings)
         watch.start()
         yield _side_of(place, names, watch, stack)
 
@@ -300,18 +301,6 @@ def our_side(folder: Path) -> Iterator[Side]:
 def node_names(word: str) -> List[str]:
     """The names of nodes of one side."""
     return [f"{word}-{number:02d}" for number in range(CROWD)]
-
-
-def _add_agent(place: SerfPlace, name: str, serf_address: str) -> None:
-    public = place.house.folder / "shovey.pub"
-    public.write_text(place.house.admin("serf-key").out)
-    settings: Dict[str, Any] = {
-        "chef_server_url": None,
-        "shovey_url": place.house.address,
-        "serf_addr": serf_address,
-        "sign_pub_key": str(public),
-    }
-    place.house.add_agent(name, WHITELIST, log_level="info", **settings)
 
 
 def _side_of(place: SerfPlace, names: List[str], watch: Watch, stack: ExitStack) -> Side:

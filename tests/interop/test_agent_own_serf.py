@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Iterator, Tuple
+from typing import Iterator, Tuple
 
 import pytest
 from agent_process import AgentProcess
 from house import House, open_house
 from serf_cluster import SerfCluster
+from serf_place import over_serf
 from shovey_fixtures import open_serf
 from shovey_node import sh, waits_for
 from waiting import wait_until
@@ -35,8 +36,6 @@ def own(tmp_path: Path) -> Iterator[Own]:
 
 
 def node_over_serf(house: House, cluster: SerfCluster, folder: Path) -> AgentProcess:
-    public = folder / "shovey.pub"
-    public.write_text(house.admin("serf-key").out)
     go = folder / "go"
     whitelist = {
         LONG_NAME: sh("true"),
@@ -44,14 +43,8 @@ def node_over_serf(house: House, cluster: SerfCluster, folder: Path) -> AgentPro
         "fail": sh("exit 3"),
         "wait": sh(f"echo begun; {waits_for(go, 'echo done')}"),
     }
-    settings: Dict[str, Any] = {
-        "chef_server_url": None,
-        "shovey_url": house.address,
-        "serf_addr": cluster.add("node1").rpc_address,
-        "sign_pub_key": str(public),
-        "abort_grace": 0.3,
-    }
-    agent = house.add_agent("node1", whitelist, **settings)
+    settings = over_serf(house, cluster.add("node1"))
+    agent = house.add_agent("node1", whitelist, abort_grace=0.3, **settings)
     house.add_agent("node2", whitelist)
     house.wait_available("node1", "node2")
     return agent

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Collection, Dict, List, Optional
 
 import psutil
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -116,15 +116,21 @@ class AgentProcess:
 
     def close(self) -> None:
         """Leave nothing behind."""
-        if self.session is not None and self.session.poll() is None:
-            self.kill_session()
-        mine = f"--state-dir={self.state_dir}"
-        for runner in psutil.process_iter():
-            try:
-                if mine in runner.cmdline():
-                    _kill(*runner.children(recursive=True), runner)
-            except psutil.NoSuchProcess:
-                pass
+        close_agents([self])
+
+
+def close_agents(agents: Collection[AgentProcess]) -> None:
+    """The same for several, with one look at all processes."""
+    for agent in agents:
+        if agent.session is not None and agent.session.poll() is None:
+            agent.kill_session()
+    theirs = {f"--state-dir={agent.state_dir}" for agent in agents}
+    for runner in psutil.process_iter():
+        try:
+            if not theirs.isdisjoint(runner.cmdline()):
+                _kill(*runner.children(recursive=True), runner)
+        except psutil.NoSuchProcess:
+            pass
 
 
 def _kill(*processes: psutil.Process) -> None:

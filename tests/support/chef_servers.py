@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional
 
@@ -197,7 +198,7 @@ class Goiardi(_ChefServer):
 
     def admin_key(self) -> RSAPrivateKey:
         """The key that goiardi made at its start."""
-        return chef_auth.load_private_key((self._folder / "admin.pem").read_bytes())
+        return _loaded((self._folder / "admin.pem").read_bytes())
 
     def create_user(self, name: str) -> RSAPrivateKey:
         """Make a user without special rights; his new key."""
@@ -209,3 +210,9 @@ class Goiardi(_ChefServer):
 
     def _create(self, path: str, body: Dict[str, Any]) -> RSAPrivateKey:
         return chef_auth.load_private_key(self.must("POST", path, body)["private_key"].encode())
+
+
+@lru_cache(maxsize=None)
+def _loaded(pem: bytes) -> RSAPrivateKey:
+    """Loading a key takes longer than a request."""
+    return chef_auth.load_private_key(pem)

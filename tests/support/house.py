@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 import yaml
-from agent_process import AgentProcess
+from agent_process import AgentProcess, close_agents
 from cryptography.hazmat.primitives.asymmetric import rsa
 from raw_server import PATIENCE
 from waiting import wait_until
@@ -202,8 +202,7 @@ class House:
 
     def close(self) -> None:
         """Leave no process behind, and print the logs."""
-        for agent in self.agents.values():
-            agent.close()
+        close_agents(self.agents.values())
         if not self._ended():
             self.kill_server()
         for log in [self.server_log, *(agent.log_file for agent in self.agents.values())]:

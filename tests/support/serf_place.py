@@ -7,7 +7,7 @@ import time
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import requests
 from api_desk import key_of, public_pem
@@ -92,6 +92,14 @@ class SerfPlace:
         for agent in self.cluster.add_many(names):
             self.start_schob(agent, key_of("crowd"), **more)
         self.make_up(*names)
+
+    def add_agents(self, names: List[str], whitelist: Callable[[str], Dict[str, Any]]) -> None:
+        """Nodes that are up with agents of ours, which all have one key; each its own whitelist."""
+        self.register(*names, owner="crowd")
+        for agent in self.cluster.add_many(names):
+            own = over_serf(self.house, agent)
+            self.house.add_agent(agent.name, whitelist(agent.name), key_of("crowd"), **own)
+        wait_until(lambda: set(names) <= self.up(), "all nodes to be up", 120.0)
 
     def start_schob(self, agent: SerfAgent, key: RSAPrivateKey, **more: Any) -> Schob:
         """Start the schob of an agent."""
@@ -212,11 +220,29 @@ class SerfPlace:
         wait_until(lambda: self.job(job)["status"] in over, f"{job} to end", patience)
         return self.job(job)
 
+    def wait_output(self, job: str, node: str, patience: float = PATIENCE) -> Dict[str, Any]:
+        """The output of a node as soon as there is any."""
+        wait_until(lambda: self.stream(job, node)["output"], f"output of {node}", patience)
+        return self.stream(job, node)
+
     def wait_last(self, job: str, node: str, kind: str = "stdout") -> str:
         """The whole output of a node once its last piece is there."""
         query = f"?output_type={kind}"
         wait_until(lambda: self.stream(job, node, query)["is_last"], f"the end of {kind}")
         return str(self.stream(job, node, query)["output"])
+
+
+def over_serf(house: House, serf: SerfAgent) -> Dict[str, Any]:
+    """Settings with which an agent of ours works for a house through a Serf agent."""
+    public = house.folder / "shovey.pub"
+    if not public.exists():
+        public.write_text(house.admin("serf-key").out)
+    return {
+        "chef_server_url": None,
+        "shovey_url": house.address,
+        "serf_addr": serf.rpc_address,
+        "sign_pub_key": str(public),
+    }
 
 
 @contextmanager

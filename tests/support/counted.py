@@ -1,0 +1,3 @@
+"""The name under which a test records what it counts and does not judge; shown at the end."""
+
+COUNTED = "counted"
