@@ -28,6 +28,7 @@ COMMANDS = {
     "talk": ["sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x"],
 }
 OPEN = ("new", "ready", "running")
+NEVER_RAN = ("was_ready", "unavailable", "nacked", "timed_out")
 OVER = ("nacked", "failed", "crashed")
 SETTINGS = f"""chef_server_url: {kitchen.SERVER}
 node_name: {NODE}
@@ -68,6 +69,8 @@ class OneNode(Operator):
         job_id = self.start(command, NODE, options=("--capture",))
         wait_long(lambda: self.outcome(job_id)["status"] != "new", f"{command} to be taken")
         wait_long(lambda: self.outcome(job_id)["status"] != "ready", f"{command} to run")
+        outcome = self.outcome(job_id)
+        assert outcome["status"] not in NEVER_RAN, outcome
         return job_id
 
     def outcome(self, job_id: str) -> Dict[str, Any]:
@@ -97,6 +100,10 @@ def operator(lab: Lab, node: Node) -> Iterator[OneNode]:
     made = OneNode(kitchen.operator_variables(lab), lab.inside)
     made.wait_available(NODE)
     yield made
+    # A test that failed may have left it so; the next one is not to fail for that.
+    node.heal()
+    if node.pid is None:
+        node.boot()
     made.wait_available(NODE)
     told = made.run("true", NODE)
     assert told.code == 0, told

@@ -11,8 +11,8 @@ from api_desk import key_of, public_pem
 from shovey_desk import JOBS, NODE, OTHER, ShoveyDesk, open_shovey_desk
 
 from push_jobs_server.api.services import Failure
-from push_jobs_server.api.shovey import cleaned
 from push_jobs_server.api.shovey_body import read_quorum
+from push_jobs_server.api.urls import cleaned
 from push_jobs_server.audit import REFUSED
 from push_jobs_server.engine.serf_orders import NodeKind
 from push_jobs_server.serf_records import SerfRun

@@ -24,6 +24,7 @@ CASES: List[Case] = [
     ("/shovey/jobs/" + STRANGE + "/{node}", {"status": "failed"}, NODE, 404),
     ("/shovey/jobs/{job}/" + OTHER, {"status": "failed"}, OTHER, 404),
     ("/shovey/jobs/cancel", {"run_id": STRANGE}, "alice", 404),
+    ("/%73hovey//jobs/./%63ancel", {"run_id": STRANGE}, "alice", 404),
     ("/shovey/jobs/cancel", {"run_id": 1}, "alice", 400),
 ]
 
@@ -50,6 +51,7 @@ def test_a_refusal_is_logged_and_audited_once_and_changes_nothing(
     desk.desk.wait_for_writer()
     [row] = [row for row in desk.audit() if row.result == REFUSED]
     assert (row.actor, row.details["status"]) == (who, status)
+    assert row.action == ("job.cancel" if "ancel" in path else "request")
     [line] = [each.getMessage() for each in caplog.records if "refused" in each.getMessage()]
     assert who in line and str(status) in line and reply.error[0] in line
     assert desk.run(job) == before and desk.stream(job)["output"] == "first"

@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Tupl
 
 from push_jobs_server import audit
 from push_jobs_server.api.services import Failure
-from push_jobs_server.api.urls import client_address
+from push_jobs_server.api.urls import cleaned, client_address
 from push_jobs_server.records import Audited, AuditEntry, Change
 from push_jobs_server.store.errors import StoreError
 
@@ -161,7 +161,7 @@ def _is_refusal(environ: Dict[str, Any], failure: Failure) -> bool:
 
 def _tells_of_nothing(environ: Dict[str, Any], failure: Failure) -> bool:
     """True for a report or cancel over Shovey about a run that is not there."""
-    shovey = str(environ["PATH_INFO"]).startswith("/shovey/")
+    shovey = cleaned(str(environ["PATH_INFO"])).startswith("/shovey/")
     return failure.status == 404 and shovey and environ["REQUEST_METHOD"] == "PUT"
 
 
@@ -185,7 +185,8 @@ def _entry(
 ) -> AuditEntry:
     method = str(environ["REQUEST_METHOD"])
     path = str(environ["PATH_INFO"])
-    below = path if path.startswith("/shovey/") else path.partition("/pushy")[2]
+    shovey = cleaned(path)
+    below = shovey if shovey.startswith("/shovey/") else path.partition("/pushy")[2]
     caller = _caller(environ)
     details = {
         "status": failure.status,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional
-from urllib.parse import unquote
 
 from push_jobs_server.api.gate import SignedRequest
 from push_jobs_server.api.rights import ANSWER_ONLY, WRITE, may_see, ruling
@@ -21,6 +20,7 @@ from push_jobs_server.api.shovey_output import ShoveyOutput
 from push_jobs_server.api.shovey_pieces import ShoveyPieces
 from push_jobs_server.api.shovey_runs import ShoveyRuns
 from push_jobs_server.api.shovey_status import ShoveyStatus
+from push_jobs_server.api.urls import cleaned
 from push_jobs_server.store import StoreUnavailable
 
 log = logging.getLogger("push_jobs_server.api")
@@ -192,22 +192,6 @@ class Shovey:
         if asked.method == "GET":
             return self._output.show(asked.environ, *rest)
         return None if asked.method == "HEAD" else _unknown_method()
-
-
-def cleaned(target: str) -> str:
-    """The decoded path of a request target: doubled slashes and dots are gone, a last slash stays.
-
-    What is no UTF-8 stays as it was sent.
-    """
-    path = unquote(target.partition("?")[0], errors="surrogateescape")
-    pieces: List[str] = []
-    for piece in path.split("/"):
-        if piece == "..":
-            del pieces[-1:]
-        elif piece not in ("", "."):
-            pieces.append(piece)
-    last = "/" if path.endswith(("/", "/.", "/..")) and pieces else ""
-    return "/" + "/".join(pieces) + last
 
 
 def encoded(value: Any) -> bytes:

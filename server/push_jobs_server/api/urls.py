@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, List, Sequence
+from urllib.parse import unquote
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 
@@ -66,3 +67,19 @@ def segments(target: str) -> str:
     """The path of a request target with empty pieces dropped, percent-encoding untouched."""
     path = target.split("?", 1)[0]
     return "/" + "/".join(piece for piece in path.split("/") if piece)
+
+
+def cleaned(target: str) -> str:
+    """The decoded path of a request target as the Shovey routes take it (shovey 2).
+
+    Doubled slashes and dots are gone, a last slash stays. What is no UTF-8 stays as it was sent.
+    """
+    path = unquote(target.partition("?")[0], errors="surrogateescape")
+    pieces: List[str] = []
+    for piece in path.split("/"):
+        if piece == "..":
+            del pieces[-1:]
+        elif piece not in ("", "."):
+            pieces.append(piece)
+    last = "/" if path.endswith(("/", "/.", "/..")) and pieces else ""
+    return "/" + "/".join(pieces) + last
