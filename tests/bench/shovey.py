@@ -42,8 +42,8 @@ CROWD_JOBS = 10
 PAUSE = 0.002
 PATIENCE = 10.0
 """Seconds after which a job is stuck."""
-MANY_PAUSE, MANY_PATIENCE = 0.1, 30.0
-"""The same for many nodes, which are threads of this process and must not wait for questions."""
+MANY_PAUSE, MANY_PATIENCE = 0.02, 30.0
+"""The same for many nodes, which must not wait for questions."""
 WARM_UP = 2
 LINES = 200
 _LINES = f"for i in $(seq {LINES + 10}); do date +%s.%N; sleep 0.05; done"
@@ -314,12 +314,12 @@ def _side_of(place: SerfPlace, names: List[str], watch: Watch, stack: ExitStack)
 
 
 def many(folder: Path, nodes: int) -> Figures:
-    """Jobs of our server on many nodes, which are scripted; their parts can't be told apart."""
+    """Jobs of our server on many nodes with our agents; their parts can't be told apart."""
     folder.mkdir()
     names = [f"node-{number:03d}" for number in range(nodes)]
     with ExitStack() as stack:
         place = stack.enter_context(open_serf_place(folder))
-        place.add_many(names, whitelist={"true": "true"})
+        place.add_agents(names, lambda _: WHITELIST, log_level="info")
         watch = Watch(place.agent)
         stack.callback(watch.close)
         for agent in place.cluster.agents[1:]:
@@ -327,7 +327,8 @@ def many(folder: Path, nodes: int) -> Figures:
         watch.start()
         side = _side_of(place, names, watch, stack)
         side.pause, side.patience = MANY_PAUSE, MANY_PATIENCE
-        times = side.times[nodes] = [side.job(nodes) for _ in range(CROWD_JOBS)]
+        times = [side.job(nodes) for _ in range(WARM_UP + CROWD_JOBS)][WARM_UP:]
+        side.times[nodes] = times
     whole = [(each.gossip + each.rest) * 1000 for each in times if each.fate == "ok"]
     return {
         f"ours_post_to_complete_{nodes}_ms": _middle(whole),

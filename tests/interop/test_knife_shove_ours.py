@@ -127,6 +127,13 @@ def test_a_quorum_that_is_missed(knife: KnifeShove) -> None:
     )
 
 
+def test_what_is_not_there(knife: KnifeShove) -> None:
+    nothing = "ERROR: The object you are looking for could not be found\nResponse: "
+    for words in (("status", "nope"), ("info", "nope", "n1"), ("cancel", "nope")):
+        done = knife("job", *words)
+        assert done == Done(100, "", f"{nothing}shovey job nope not found\n"), words
+
+
 def test_wrong_words(knife: KnifeShove) -> None:
     for words, said in (
         (("job", "start"), "No job specified."),
@@ -180,24 +187,27 @@ def test_the_stream_of_a_job_that_has_ended(place: SerfPlace, knife: KnifeShove)
     for kind in ("stdout", "stderr"):
         place.wait_last(job, "n1", kind)
     done = knife("job", "stream", job, "n1")
-    assert done.code == 0
-    assert "out\n" in done.out and "careful\n" in done.out + done.err
-    assert f"Finished streaming output for job {job} on node n1" in done.out
+    assert done == Done(0, f"out\n{stream_end(job, 'n1')}", "careful\n")
+
+
+def stream_end(job: str, node: str) -> str:
+    """What a stream says once nothing more comes."""
+    return f"\nDone!\n\nFinished streaming output for job {job} on node {node}\n"
 
 
 def test_the_stream_of_jobs_without_a_last_piece_ends(place: SerfPlace, knife: KnifeShove) -> None:
     job = place.start("reboot", "n1")
     assert place.wait_job(job)["nodes"] == {"nacked": ["n1"]}
     done = knife("job", "stream", job, "n1")
-    assert done.code == 0 and "Done!" in done.out
+    assert done == Done(0, stream_end(job, "n1"), "")
 
 
 def test_the_stream_while_output_comes(place: SerfPlace, knife: KnifeShove) -> None:
     job = place.start("long", "n2")
     done = knife("job", "stream", job, "n2")
-    assert done.code == 0 and done.out.count("Done!") == 1
+    assert done.code == 0 and done.err == ""
     # It asks from the beginning each time; what it prints last is whole.
-    assert LONG in done.out
+    assert done.out.endswith(LONG + stream_end(job, "n2")) and done.out.count("Done!") == 1
 
 
 def test_the_status_of_nodes(place: SerfPlace, knife: KnifeShove) -> None:

@@ -93,11 +93,13 @@ class SerfPlace:
             self.start_schob(agent, key_of("crowd"), **more)
         self.make_up(*names)
 
-    def add_agents(self, names: List[str], whitelist: Callable[[str], Dict[str, Any]]) -> None:
+    def add_agents(
+        self, names: List[str], whitelist: Callable[[str], Dict[str, Any]], **settings: Any
+    ) -> None:
         """Nodes that are up with agents of ours, which all have one key; each its own whitelist."""
         self.register(*names, owner="crowd")
         for agent in self.cluster.add_many(names):
-            own = over_serf(self.house, agent)
+            own = {**over_serf(self.house, agent), **settings}
             self.house.add_agent(agent.name, whitelist(agent.name), key_of("crowd"), **own)
         wait_until(lambda: set(names) <= self.up(), "all nodes to be up", 120.0)
 
