@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterable, List, Optional
 
 from push_jobs_server.api.gate import SignedRequest
 from push_jobs_server.api.rights import ANSWER_ONLY, WRITE, may_see, ruling
-from push_jobs_server.api.services import Caller, Failure, Services, unavailable
+from push_jobs_server.api.services import Failure, Services, unavailable
+from push_jobs_server.api.shovey_asked import Asked
 from push_jobs_server.api.shovey_body import inflated
 from push_jobs_server.api.shovey_jobs import ShoveyJobs
 from push_jobs_server.api.shovey_output import ShoveyOutput
@@ -45,16 +46,6 @@ _SIGN = {
     "WWW-Authenticate": 'X-Ops-Sign version="1.0" version="1.1" version="1.2" version="1.3"',
 }
 _ROOTS = ("/shovey", "/status")
-
-
-class Asked(NamedTuple):
-    """A request of somebody known: ``parts`` are the pieces of the path below the root."""
-
-    method: str
-    parts: List[str]
-    body: bytes
-    caller: Caller
-    environ: Dict[str, Any]
 
 
 class Shovey:

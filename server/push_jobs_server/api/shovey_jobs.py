@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import Any, Dict, List
 
 from push_jobs_server.api.cancels import ask_cancel
 from push_jobs_server.api.services import Caller, Failure, Services, ask_engine, unavailable
+from push_jobs_server.api.shovey_asked import Asked
 from push_jobs_server.api.shovey_body import StartBody, read_cancel, read_start
 from push_jobs_server.api.shovey_documents import job_document
 from push_jobs_server.api.urls import base_url
@@ -16,9 +17,6 @@ from push_jobs_server.store import StoreError
 from push_jobs_server.store.serf_reads import SerfReads
 from push_jobs_wire.shovey import job_id_of, job_uuid
 from push_jobs_wire.states import JobStatus, NodeStatus
-
-if TYPE_CHECKING:
-    from push_jobs_server.api.shovey import Asked
 
 
 class ShoveyJobs:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 from urllib.parse import parse_qs
 
 from push_jobs_server.api.services import Failure, Services
+from push_jobs_server.api.shovey_asked import Asked
 from push_jobs_server.api.shovey_body import read_chunk
 from push_jobs_server.api.shovey_documents import run_word
 from push_jobs_server.api.shovey_pieces import ShoveyPieces
@@ -18,9 +19,6 @@ from push_jobs_server.store.serf_reads import SerfReads
 from push_jobs_wire.messages import STREAMS
 from push_jobs_wire.shovey_words import NO_OUTPUT
 from push_jobs_wire.states import NodeStatus
-
-if TYPE_CHECKING:
-    from push_jobs_server.api.shovey import Asked
 
 TYPES = ("stdout", "stderr", "both")
 LAST_WORDS = 30.0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import Any, Dict, List
 
 from push_jobs_server.api.rights import WRITE, ruling
 from push_jobs_server.api.services import Caller, Failure, Services, ask_engine, unavailable
+from push_jobs_server.api.shovey_asked import Asked
 from push_jobs_server.api.shovey_body import read_last_chunks, read_report
 from push_jobs_server.api.shovey_documents import run_document
 from push_jobs_server.api.shovey_jobs import find_job
@@ -17,9 +18,6 @@ from push_jobs_server.store.serf_reads import SerfReads
 from push_jobs_wire.messages import STREAMS
 from push_jobs_wire.shovey import job_id_of
 from push_jobs_wire.states import JobStatus
-
-if TYPE_CHECKING:
-    from push_jobs_server.api.shovey import Asked
 
 
 class ShoveyRuns:

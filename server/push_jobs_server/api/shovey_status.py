@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import Any, Dict, List
 
 from push_jobs_server.api.services import Caller, Failure, Services, unavailable
+from push_jobs_server.api.shovey_asked import Asked
 from push_jobs_server.api.shovey_documents import status_document
 from push_jobs_server.api.urls import base_url
 from push_jobs_server.serf_records import NodeStatusSeen
 from push_jobs_server.store.serf_reads import SerfReads
 from push_jobs_wire.errors import PushJobsError
-
-if TYPE_CHECKING:
-    from push_jobs_server.api.shovey import Asked
 
 
 class ShoveyStatus:
