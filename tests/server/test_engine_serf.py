@@ -224,21 +224,21 @@ def test_what_heartbeats_say_keeps_no_node_away() -> None:
 
 
 def test_only_nodes_of_ours_are_asked_again() -> None:
-    for extended, again in ((True, [("start", "j1", ("s1",))]), (False, [])):
+    for ours, again in ((True, [("start", "j1", ("s1",))]), (False, [])):
         # What a heartbeat claims is not enough: a schob would run a job twice.
         desk = desk_with("s1", extended=True)
-        proof = RunReport("gone", "s1", "running", ours=extended)
+        proof = RunReport("gone", "s1", "running", ours=ours)
         desk.engine.serf.report(proof, (), lambda _: None)
         desk.start(nodes=("s1",))
         assert len(orders(desk)) == 1
-        desk.engine.serf.heartbeat("s1", "up", extended)
+        desk.engine.serf.heartbeat("s1", "up", True)
         assert orders(desk) == []
         desk.wait(ASK_AGAIN + 1)
-        desk.engine.serf.heartbeat("s1", "up", extended)
+        desk.engine.serf.heartbeat("s1", "up", True)
         assert orders(desk) == again
         report(desk, "s1", "running")
         desk.wait(ASK_AGAIN + 1)
-        desk.engine.serf.heartbeat("s1", "up", extended)
+        desk.engine.serf.heartbeat("s1", "up", True)
         assert orders(desk) == []
 
 
@@ -254,12 +254,13 @@ def test_a_start_that_was_not_acknowledged_is_sent_again_to_nodes_of_ours() -> N
     for node in ("s1", "s3", "s4", "s5"):
         proof = RunReport("gone", node, "running", ours=True)
         desk.engine.serf.report(proof, (), lambda _: None)
+    desk.engine.serf.heartbeat("s2", "up", True)
     desk.start(nodes=("s1", "s2", "s3", "s4"))
     orders(desk)
     report(desk, "s3", "running")
     desk.engine.serf.gone("s4", "its Serf agent failed")
     desk.store()
-    # s2 has a schob perhaps, s3 has said something, s4 is down, s5 is not in the job.
+    # s2 has a schob perhaps, whatever a heartbeat claims; s3 has said something, s4 is down, s5 is not in the job.
     assert unheard(desk, "s1", "s2", "s3", "s4") == [("start", "j1", ("s1",))]
     assert unheard(desk, "s1") == [("start", "j1", ("s1",))]
     report(desk, "s1", "succeeded")
@@ -275,6 +276,30 @@ def test_a_start_is_not_sent_again_after_a_cancel() -> None:
     desk.store()
     assert orders(desk) == [("cancel", "j1", ("s1",))]
     assert unheard(desk, "s1") == []
+
+
+@pytest.mark.parametrize("how", ["no acknowledgement", "a heartbeat"])
+def test_a_start_that_cannot_be_sent_again_ends_nothing(how: str) -> None:
+    """The node may run the command since the first one."""
+    desk = desk_with("s1")
+    desk.engine.serf.report(RunReport("gone", "s1", "running", ours=True), (), lambda _: None)
+    desk.start(nodes=("s1",))
+    desk.collect()
+    desk.store()
+    (first,) = desk.engine.serf.take_orders()
+    if how == "a heartbeat":
+        desk.wait(ASK_AGAIN + 1)
+        desk.engine.serf.heartbeat("s1", "up", True)
+    else:
+        desk.engine.serf.unheard(first)
+    desk.collect()
+    desk.store()
+    (second,) = desk.engine.serf.take_orders()
+    desk.engine.serf.refused(second, ["s1"], "the Serf agent of this server is away")
+    desk.store()
+    assert desk.job() == ("running", {"s1": "ready"})
+    report(desk, "s1", "succeeded")
+    assert desk.job() == ("complete", {"s1": "succeeded"})
 
 
 def test_after_a_restart_parts_over_serf_go_on() -> None:
