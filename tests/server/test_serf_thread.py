@@ -26,14 +26,14 @@ class Agent:
     """A Serf agent with one client at a time, which answers when the test says so."""
 
     def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(PATIENCE)
-        self.port = int(self._listener.getsockname()[1])
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(PATIENCE)
+        self.port = int(self.listener.getsockname()[1])
         self.seq = 0
 
     def accept(self, *members: str) -> None:
         """Let the next client in, and tell it of these members."""
-        self.connection, _ = self._listener.accept()
+        self.connection, _ = self.listener.accept()
         self.connection.settimeout(PATIENCE)
         self._unpacker = msgpack.Unpacker(raw=False)
         for command in ("handshake", "stream"):
@@ -79,7 +79,7 @@ class Agent:
     def close(self) -> None:
         """Hang up and listen no more."""
         self.connection.close()
-        self._listener.close()
+        self.listener.close()
 
 
 @pytest.fixture
@@ -146,6 +146,24 @@ def thread(
         # Orders wait for nobody: what comes before the agent is ready would be refused.
         wait_until(lambda: news, "the engine to hear that the agent is there")
         yield thread
+    finally:
+        thread.stop()
+        thread.join(PATIENCE)
+
+
+def test_an_agent_that_says_nothing_is_tried_again(
+    agent: Agent, news: List[Callable[..., None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("push_jobs_server.transports.serf.ENTER_WITHIN", 0.1)
+    place = SerfPlace("127.0.0.1", agent.port, None, LIMIT)
+    thread = SerfThread(place, key_of("serf"), news.append, lambda payload, counts: None)
+    thread.start()
+    try:
+        with closing(agent.listener.accept()[0]):
+            wait_until(lambda: news, "the engine to hear that the agent is not there")
+            assert "said nothing" in str(Heard(news).problem)
+            agent.accept()
+            wait_until(lambda: Heard(news).problem is None, "the engine to hear that it is there")
     finally:
         thread.stop()
         thread.join(PATIENCE)
