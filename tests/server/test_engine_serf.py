@@ -11,7 +11,7 @@ from engine_desk import EngineDesk
 from push_jobs_server.engine.serf import ASK_AGAIN, DOWN_AFTER, PATIENCE
 from push_jobs_server.engine.serf_orders import NodeKind, Order, SerfKnown
 from push_jobs_server.engine.starts import ANSWER_TIME
-from push_jobs_server.records import Cancel, JobCreated, JobNode, NodeChanged
+from push_jobs_server.records import Cancel, JobCreated, JobNode, JobRequest, NodeChanged
 from push_jobs_server.serf_records import NodeStatusSeen, RunReport, SerfRun
 from push_jobs_wire.states import JobStatus, NodeInput, NodeStatus
 
@@ -203,6 +203,25 @@ def test_the_end_of_its_serf_agent_ends_no_run() -> None:
     report(desk, "s1", "succeeded")
     assert desk.job() == ("complete", {"s1": "succeeded"})
     assert desk.engine.serf.why_not((ORG, "s1")) == "not connected"
+
+
+@pytest.mark.parametrize("quorum", [0, 1])
+@pytest.mark.parametrize("minutes", [0, 12])
+def test_while_our_serf_agent_is_away_a_start_says_so_however_long(
+    quorum: int, minutes: int
+) -> None:
+    """Nodes of which nothing could be heard go down meanwhile."""
+    desk = desk_with("s1")
+    desk.engine.serf.problem = "it is away"
+    for _ in range(minutes):
+        desk.wait(60.0)
+    desk.begin()
+    request = JobRequest(ORG, "ls", ("s1",), quorum, 300, "alice", "user")
+    desk.engine.serf.start_job("j1", request, desk.answers.append)
+    desk.collect()
+    desk.store()
+    assert list(map(str, desk.answers)) == ["it is away"]
+    assert "j1" not in desk.engine.jobs.by_id
 
 
 def test_nodes_of_another_organization_are_never_asked() -> None:

@@ -277,8 +277,9 @@ class SerfNodes:
             engine.starts.ask(job_id, request, stored)
 
     def _needed_by(self, request: JobRequest) -> bool:
+        """True when a node comes over Serf, also one that went down because nothing is heard."""
         keys = [(request.org, node) for node in request.nodes]
-        return any(self.up(key) and self._engine.roster.get(key) is None for key in keys)
+        return any(self.last(key) and self._engine.roster.get(key) is None for key in keys)
 
     def _answer_decided(self, job_id: str, answer: Answer) -> None:
         """The job began in this very pass, and what it decides is in this batch; or before it was
