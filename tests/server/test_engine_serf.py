@@ -180,6 +180,17 @@ def test_a_node_is_down_after_ten_silent_minutes() -> None:
     assert desk.engine.serf.up((ORG, "s1"))
 
 
+def test_a_silent_node_goes_down_once() -> None:
+    """The last statuses are kept, so more of the same would push the others out."""
+    desk = desk_with("s1")
+    for _ in range(20):
+        desk.wait(60.0)
+    desk.engine.serf.gone("s1", "its Serf agent failed")
+    desk.store()
+    seen = [each.status for each in desk.stored if isinstance(each, NodeStatusSeen)]
+    assert seen == ["up", "down"]
+
+
 def test_a_node_stays_up_while_its_heartbeats_come() -> None:
     """It counts from the last one, not from when the node came up."""
     desk = desk_with("s1")

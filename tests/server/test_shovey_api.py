@@ -272,7 +272,21 @@ def test_words_that_mean_nothing_change_nothing(desk: ShoveyDesk) -> None:
 def test_a_report_about_a_node_that_was_down_is_not_there(desk: ShoveyDesk) -> None:
     job = desk.start(NODE, "web01", quorum=1)
     assert desk.report(job, "succeeded", "web01").status == 404
-    assert desk.run(job, "web01")["status"] == "down"
+    part = desk.run(job, "web01")
+    assert (part["status"], part["exit_status"], part["output"]) == ("down", 0, "")
+    desk.desk.skew = 10.0
+    desk.report(job, "succeeded")
+    # It ended when the job began.
+    assert desk.run(job, "web01")["end_time"] == desk.get(f"{JOBS}/{job}")["created_at"]
+
+
+def test_a_node_that_says_no_more_than_that_it_runs_has_failed(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE, OTHER, run_timeout=1)
+    desk.report(job, "running")
+    job_id = job.replace("-", "")
+    desk.tell(lambda engine: engine.jobs.by_id[job_id].tick(engine.now + 3600.0))
+    assert [desk.run(job, node)["status"] for node in (NODE, OTHER)] == ["failed", "failed"]
+    assert desk.get(f"{JOBS}/{job}")["nodes"] == {"failed": [NODE, OTHER]}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import threading
 from typing import Any, Dict, Iterator, List
 
 import pytest
-from shovey_desk import NODE, OTHER, ShoveyDesk, open_shovey_desk
+from shovey_desk import JOBS, NODE, OTHER, ShoveyDesk, open_shovey_desk
 
 
 @pytest.fixture
@@ -71,6 +71,15 @@ def test_a_stream_that_never_ends_is_over_after_a_while(desk: ShoveyDesk) -> Non
     assert desk.stream(job)["is_last"] is False
     desk.desk.skew = 31.0
     assert desk.stream(job)["is_last"] is True
+
+
+def test_a_stream_of_what_was_cancelled_before_it_began_has_ended(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE, OTHER)
+    desk.report(job, "running", OTHER)
+    desk.call("PUT", JOBS + "/cancel", {"run_id": job})
+    assert desk.stream(job)["is_last"] is True
+    # The last pieces of what ran may still come.
+    assert desk.stream(job, node=OTHER)["is_last"] is False
 
 
 def test_a_reader_may_wait_for_more(desk: ShoveyDesk) -> None:
