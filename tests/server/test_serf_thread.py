@@ -43,16 +43,16 @@ class Agent:
         found = [{"Name": name} for name in members]
         self.say({"Error": "", "Seq": self.seq}, {"Members": found})
 
-    def request(self, command: str) -> Dict[str, Any]:
-        """The body of the next request, which is this command and is taken."""
+    def request(self, command: str, error: str = "") -> Dict[str, Any]:
+        """The body of the next request, which is this command and is taken, or refused."""
         assert self._next()["Command"] == command
         body = self._next()
-        self.say({"Error": "", "Seq": self.seq})
+        self.say({"Error": error, "Seq": self.seq})
         return body
 
-    def query(self) -> Dict[str, Any]:
-        """The body of the next query, which is taken."""
-        return self.request("query")
+    def query(self, error: str = "") -> Dict[str, Any]:
+        """The body of the next query, which is taken, or refused with ``error``."""
+        return self.request("query", error)
 
     def event(self, kind: str, **body: Any) -> None:
         """Something happened that the client has asked for."""
@@ -227,7 +227,9 @@ def test_a_start_that_all_have_heard_is_nothing_to_tell(
     assert heard == [(JOB, "n1")]
 
 
-def test_a_cancel_survives_a_broken_connection(agent: Agent, thread: SerfThread) -> None:
+def test_a_cancel_survives_a_broken_connection(
+    agent: Agent, thread: SerfThread, news: List[Callable[..., None]]
+) -> None:
     thread.submit(order("start", "n1"))
     agent.query()
     thread.submit(order("cancel", "n1", "n2"))
@@ -237,6 +239,20 @@ def test_a_cancel_survives_a_broken_connection(agent: Agent, thread: SerfThread)
     agent.accept()
     again = agent.query()
     assert (again["FilterNodes"], action_of(again)) == (["n2"], "cancel")
+    # The start may have arrived: it is neither sent again nor refused.
+    assert Heard(news).refusals == []
+
+
+def test_a_query_that_the_agent_does_not_take_is_that_of_its_own_nodes(
+    agent: Agent, thread: SerfThread, news: List[Callable[..., None]]
+) -> None:
+    names = tuple(f"n{number:02d}" for number in range(99))
+    thread.submit(order("start", *names))
+    first = agent.query()["FilterNodes"]
+    second = agent.query("too large")["FilterNodes"]
+    assert first and second and not set(first) & set(second)
+    (refusal,) = wait_until(lambda: Heard(news).refusals, "the refusal")
+    assert refusal[:2] == ("start", tuple(second)) and "too large" in refusal[2]
 
 
 @pytest.mark.parametrize("kind, word", [("member-failed", "failed"), ("member-leave", "left")])
