@@ -389,6 +389,33 @@ def test_odd_names_break_nothing(desk: ShoveyDesk) -> None:
     assert desk.call("GET", "/shoveys").status == 404
 
 
+def test_odd_texts_and_numbers_of_a_node_break_nothing(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    text = "a\0b\ud800"
+    for number, said in ((1e400, 0), (float("nan"), 0), (2.5, 0), (True, 0), (300, 44), (-1, 255)):
+        assert desk.report(job, text, exit_status=number, error=text).status == 200
+        shown = desk.report(desk.start(NODE), "failed", exit_status=number, error=text)
+        assert shown.status == 200
+        assert desk.run(shown.json["id"])["exit_status"] == said
+    assert desk.run(shown.json["id"])["error"] == "a\ufffdb?"
+    path = f"/shovey/stream/{job}/{NODE}"
+    piece = {"output": text, "output_type": "stdout", "is_last": False}
+    for seq, status in (
+        (2**60, 400),
+        (2**53, 200),
+        (-(2**53), 200),
+        (1e400, 200),
+        (1.5, 409),
+    ):
+        assert desk.call("PUT", path, {**piece, "seq": seq}, NODE).status == status
+    assert desk.run(job)["output"] == "a\0b?"
+    for run_id, nodes in ((text, []), (job, [text])):
+        reply = desk.call("PUT", JOBS + "/cancel", {"run_id": run_id, "nodes": nodes})
+        assert reply.status == 404
+    desk.desk.wait_for_writer()
+    assert desk.run(job)["status"] == "created"
+
+
 @pytest.mark.parametrize(
     "body",
     [b"\xff", b"[1]", b'"x"', b"{", b"null", b'{"command": "x\\u0000", "nodes": ["a"]}']

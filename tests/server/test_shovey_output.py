@@ -32,6 +32,14 @@ def test_pieces_in_any_order_find_their_place(desk: ShoveyDesk) -> None:
     assert desk.stream(job, "?sequence=1")["output"] == "bc"
 
 
+def test_a_piece_that_waits_for_another_is_taken_once(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    assert [desk.chunk(job, 1, text).status for text in ("one", "two")] == [200, 409]
+    assert desk.chunk(job, 0, "zero ").status == 200
+    assert desk.chunk(job, 1, "three").status == 409
+    assert desk.stream(job)["output"] == "zero one"
+
+
 def test_a_gap_stops_a_reader_until_the_end(desk: ShoveyDesk) -> None:
     job = desk.start(NODE)
     desk.chunk(job, 0, "a")
