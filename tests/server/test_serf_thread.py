@@ -243,6 +243,15 @@ def test_a_cancel_survives_a_broken_connection(
     assert Heard(news).refusals == []
 
 
+def test_what_was_given_before_the_end_is_sent(agent: Agent, thread: SerfThread) -> None:
+    """Its answer may have been given: the job is cancelled."""
+    for number in range(20):
+        thread.submit(order("cancel", f"n{number}"))
+    thread.stop()
+    for number in range(20):
+        assert agent.query()["FilterNodes"] == [f"n{number}"]
+
+
 def test_a_query_that_the_agent_does_not_take_is_that_of_its_own_nodes(
     agent: Agent, thread: SerfThread, news: List[Callable[..., None]]
 ) -> None:
