@@ -290,7 +290,8 @@ def test_a_start_that_was_not_acknowledged_is_sent_again_to_nodes_of_ours() -> N
     report(desk, "s3", "running")
     desk.engine.serf.gone("s4", "its Serf agent failed")
     desk.store()
-    # s2 has a schob perhaps, whatever a heartbeat claims; s3 has said something, s4 is down, s5 is not in the job.
+    # s2 has a schob perhaps, whatever a heartbeat claims; s3 has said something, s4 is down,
+    # s5 is not in the job.
     assert unheard(desk, "s1", "s2", "s3", "s4") == [("start", "j1", ("s1",))]
     assert unheard(desk, "s1") == [("start", "j1", ("s1",))]
     report(desk, "s1", "succeeded")
