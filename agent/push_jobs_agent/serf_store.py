@@ -37,6 +37,7 @@ class SerfStore:
         self._accepted = os.path.join(folder, "accepted")
         self._keys = os.path.join(folder, "sha256")
         self._lines = 0
+        self._torn = False
         self._unsynced = False
         try:
             os.makedirs(self._runs, mode=0o700, exist_ok=True)
@@ -89,12 +90,14 @@ class SerfStore:
         """The commands that were accepted in earlier lives."""
         try:
             with open(self._accepted, encoding="ascii", errors="replace") as file:
-                lines = file.read().splitlines()
+                text = file.read()
         except FileNotFoundError:
-            lines = []
+            text = ""
         except OSError as error:
             raise AgentError(f"{self._accepted} cannot be read: {error.strerror}") from None
+        lines = text.splitlines()
         self._lines = len(lines)
+        self._torn = bool(text) and not text.endswith("\n")
         return Accepted(_entries(lines))
 
     def remember(self, entry: Entry, known: Accepted, durable: bool) -> None:
@@ -107,11 +110,14 @@ class SerfStore:
         if self._lines > 2 * max(REMEMBERED, len(known)):
             _write(self._accepted, b"".join(map(_line, known)), durable=True)
             self._lines = len(known)
+            self._torn = False
             return
+        # A line that was cut off must not take the next one with it.
+        line = (b"\n" if self._torn else b"") + _line(entry)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         fd = os.open(self._accepted, flags, 0o600)
         try:
-            os.write(fd, _line(entry))
+            self._torn = os.write(fd, line) != len(line)
             if durable:
                 os.fsync(fd)
             self._unsynced = not durable

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Optional
 import pytest
 from serf_desk import JOB, OTHER, RUN, SerfDesk, signing_key
 
+from push_jobs_agent.actions import Keep, Remember
 from push_jobs_agent.refusals import QUIET
 from push_jobs_agent.serf_runs import MOST_NOTICES
 from push_jobs_wire import shovey
@@ -232,6 +233,19 @@ def test_an_accepted_command_is_refused_when_it_comes_again() -> None:
     desk.advance(2000.0)
     desk.hear(desk.payload())  # the same run, signed anew
     assert desk.ops() == []
+
+
+def test_what_was_accepted_outlives_a_power_cut() -> None:
+    """A start is on the disk as its run before the runner is asked, a cancel by itself."""
+    desk = SerfDesk()
+    actions = desk.runs.query(desk.payload(), desk.now)
+    assert [each.durable for each in actions if isinstance(each, Keep)] == [True]
+    desk.do(actions)
+    actions = desk.runs.query(desk.payload("cancel"), desk.now)
+    assert [each.durable for each in actions if isinstance(each, Remember)] == [True]
+    desk = SerfDesk()
+    actions = desk.runs.query(desk.payload(timeout="0"), desk.now)
+    assert [each.durable for each in actions if isinstance(each, Remember)] == [True]
 
 
 def test_a_cancel_that_overtakes_its_start_counts() -> None:

@@ -177,6 +177,33 @@ def test_a_command_is_refused_by_the_next_agent_when_it_comes_again(
     life.over()
 
 
+def test_only_queries_of_the_protocols_name_are_commands(
+    tmp_path: Path, fake: FakeSerf, log: List[logging.LogRecord]
+) -> None:
+    life = Life(tmp_path, fake)
+    other = {"ID": 1, "LTime": 1, "Payload": SerfDesk().payload(run=OTHER)}
+    for event, name in (("query", "other"), ("user", "shovey"), ("member-join", "shovey")):
+        life.fake.say({"Error": "", "Seq": life.stream}, {"Event": event, "Name": name, **other})
+    assert life.hear(SerfDesk().payload(), log) == ["start"]
+    assert [ask.fields["job_id"] for ask in life.asked] == [JOB]
+    life.over()
+
+
+def test_a_defect_of_ours_is_logged_and_ends_nothing(
+    tmp_path: Path,
+    fake: FakeSerf,
+    log: List[logging.LogRecord],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    life = Life(tmp_path, fake)
+    with monkeypatch.context() as patch:
+        patch.setattr("push_jobs_agent.shovey_check.check", lambda *_: 1 / 0)
+        assert life.hear(SerfDesk().payload(), log) == []
+    assert [record.levelname for record in log][-1] == "CRITICAL"
+    assert life.hear(SerfDesk().payload(), log) == ["start"]
+    life.over()
+
+
 def test_sha256_is_required_once_seen_after_a_reload_and_by_the_next_agent(
     tmp_path: Path, fake: FakeSerf, log: List[logging.LogRecord]
 ) -> None:

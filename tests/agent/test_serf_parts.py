@@ -100,9 +100,14 @@ def test_accepted_commands_outlive_the_agent_and_a_torn_line(tmp_path: Path) -> 
         store.remember((5.0, action, JOB), accepted, durable=True)
     with open(tmp_path / "accepted", "ab") as file:
         file.write(b"7.0 sta")
-    again = SerfStore(str(tmp_path)).accepted()
+    store = SerfStore(str(tmp_path))
+    again = store.accepted()
     assert list(again) == [(5.0, "start", JOB), (5.0, "cancel", JOB)]
     assert again.knows("start", JOB) and not again.knows("start", "0" * 32)
+    for number in (1, 2):
+        store.remember((8.0, "start", f"{number:032}"), again, durable=True)
+    later = SerfStore(str(tmp_path)).accepted()
+    assert [job_id for _, _, job_id in later] == [JOB, JOB, "0" * 31 + "1", "0" * 31 + "2"]
 
 
 def test_a_command_is_on_the_disk_before_its_run_is_dropped(

@@ -206,6 +206,16 @@ def test_a_cancel_before_there_is_a_runner() -> None:
     assert (desk.ops(), desk.said, desk.journal) == ([], [], {})
 
 
+def test_a_cancelled_run_is_not_started_by_the_next_runner() -> None:
+    desk = SerfDesk()
+    desk.hear(desk.payload())
+    desk.hear(desk.payload("cancel"))
+    desk.do(desk.runs.runner_lost(desk.now))
+    desk.found()
+    desk.accept_all()
+    assert (desk.ops(), desk.statuses(), desk.journal) == (["start"], [], {})
+
+
 def test_a_cancel_keeps_an_end_that_waits_from_being_told() -> None:
     desk = SerfDesk()
     desk.start()

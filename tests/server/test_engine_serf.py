@@ -11,7 +11,7 @@ from engine_desk import EngineDesk
 from push_jobs_server.engine.serf import ASK_AGAIN, DOWN_AFTER, PATIENCE
 from push_jobs_server.engine.serf_orders import NodeKind, Order, SerfKnown
 from push_jobs_server.engine.starts import ANSWER_TIME
-from push_jobs_server.records import Cancel, JobCreated, JobNode, NodeChanged
+from push_jobs_server.records import Cancel, JobCreated, JobNode, JobRequest, NodeChanged
 from push_jobs_server.serf_records import NodeStatusSeen, RunReport, SerfRun
 from push_jobs_wire.states import JobStatus, NodeInput, NodeStatus
 
@@ -180,6 +180,17 @@ def test_a_node_is_down_after_ten_silent_minutes() -> None:
     assert desk.engine.serf.up((ORG, "s1"))
 
 
+def test_a_silent_node_goes_down_once() -> None:
+    """The last statuses are kept, so more of the same would push the others out."""
+    desk = desk_with("s1")
+    for _ in range(20):
+        desk.wait(60.0)
+    desk.engine.serf.gone("s1", "its Serf agent failed")
+    desk.store()
+    seen = [each.status for each in desk.stored if isinstance(each, NodeStatusSeen)]
+    assert seen == ["up", "down"]
+
+
 def test_a_node_stays_up_while_its_heartbeats_come() -> None:
     """It counts from the last one, not from when the node came up."""
     desk = desk_with("s1")
@@ -205,6 +216,25 @@ def test_the_end_of_its_serf_agent_ends_no_run() -> None:
     assert desk.engine.serf.why_not((ORG, "s1")) == "not connected"
 
 
+@pytest.mark.parametrize("quorum", [0, 1])
+@pytest.mark.parametrize("minutes", [0, 12])
+def test_while_our_serf_agent_is_away_a_start_says_so_however_long(
+    quorum: int, minutes: int
+) -> None:
+    """Nodes of which nothing could be heard go down meanwhile."""
+    desk = desk_with("s1")
+    desk.engine.serf.problem = "it is away"
+    for _ in range(minutes):
+        desk.wait(60.0)
+    desk.begin()
+    request = JobRequest(ORG, "ls", ("s1",), quorum, 300, "alice", "user")
+    desk.engine.serf.start_job("j1", request, desk.answers.append)
+    desk.collect()
+    desk.store()
+    assert list(map(str, desk.answers)) == ["it is away"]
+    assert "j1" not in desk.engine.jobs.by_id
+
+
 def test_nodes_of_another_organization_are_never_asked() -> None:
     desk = desk_with("s1")
     assert not desk.engine.serf.up(("other", "s1"))
@@ -224,21 +254,21 @@ def test_what_heartbeats_say_keeps_no_node_away() -> None:
 
 
 def test_only_nodes_of_ours_are_asked_again() -> None:
-    for extended, again in ((True, [("start", "j1", ("s1",))]), (False, [])):
+    for ours, again in ((True, [("start", "j1", ("s1",))]), (False, [])):
         # What a heartbeat claims is not enough: a schob would run a job twice.
         desk = desk_with("s1", extended=True)
-        proof = RunReport("gone", "s1", "running", ours=extended)
+        proof = RunReport("gone", "s1", "running", ours=ours)
         desk.engine.serf.report(proof, (), lambda _: None)
         desk.start(nodes=("s1",))
         assert len(orders(desk)) == 1
-        desk.engine.serf.heartbeat("s1", "up", extended)
+        desk.engine.serf.heartbeat("s1", "up", True)
         assert orders(desk) == []
         desk.wait(ASK_AGAIN + 1)
-        desk.engine.serf.heartbeat("s1", "up", extended)
+        desk.engine.serf.heartbeat("s1", "up", True)
         assert orders(desk) == again
         report(desk, "s1", "running")
         desk.wait(ASK_AGAIN + 1)
-        desk.engine.serf.heartbeat("s1", "up", extended)
+        desk.engine.serf.heartbeat("s1", "up", True)
         assert orders(desk) == []
 
 
@@ -254,12 +284,14 @@ def test_a_start_that_was_not_acknowledged_is_sent_again_to_nodes_of_ours() -> N
     for node in ("s1", "s3", "s4", "s5"):
         proof = RunReport("gone", node, "running", ours=True)
         desk.engine.serf.report(proof, (), lambda _: None)
+    desk.engine.serf.heartbeat("s2", "up", True)
     desk.start(nodes=("s1", "s2", "s3", "s4"))
     orders(desk)
     report(desk, "s3", "running")
     desk.engine.serf.gone("s4", "its Serf agent failed")
     desk.store()
-    # s2 has a schob perhaps, s3 has said something, s4 is down, s5 is not in the job.
+    # s2 has a schob perhaps, whatever a heartbeat claims; s3 has said something, s4 is down,
+    # s5 is not in the job.
     assert unheard(desk, "s1", "s2", "s3", "s4") == [("start", "j1", ("s1",))]
     assert unheard(desk, "s1") == [("start", "j1", ("s1",))]
     report(desk, "s1", "succeeded")
@@ -275,6 +307,30 @@ def test_a_start_is_not_sent_again_after_a_cancel() -> None:
     desk.store()
     assert orders(desk) == [("cancel", "j1", ("s1",))]
     assert unheard(desk, "s1") == []
+
+
+@pytest.mark.parametrize("how", ["no acknowledgement", "a heartbeat"])
+def test_a_start_that_cannot_be_sent_again_ends_nothing(how: str) -> None:
+    """The node may run the command since the first one."""
+    desk = desk_with("s1")
+    desk.engine.serf.report(RunReport("gone", "s1", "running", ours=True), (), lambda _: None)
+    desk.start(nodes=("s1",))
+    desk.collect()
+    desk.store()
+    (first,) = desk.engine.serf.take_orders()
+    if how == "a heartbeat":
+        desk.wait(ASK_AGAIN + 1)
+        desk.engine.serf.heartbeat("s1", "up", True)
+    else:
+        desk.engine.serf.unheard(first)
+    desk.collect()
+    desk.store()
+    (second,) = desk.engine.serf.take_orders()
+    desk.engine.serf.refused(second, ["s1"], "the Serf agent of this server is away")
+    desk.store()
+    assert desk.job() == ("running", {"s1": "ready"})
+    report(desk, "s1", "succeeded")
+    assert desk.job() == ("complete", {"s1": "succeeded"})
 
 
 def test_after_a_restart_parts_over_serf_go_on() -> None:

@@ -26,14 +26,14 @@ class Agent:
     """A Serf agent with one client at a time, which answers when the test says so."""
 
     def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(PATIENCE)
-        self.port = int(self._listener.getsockname()[1])
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(PATIENCE)
+        self.port = int(self.listener.getsockname()[1])
         self.seq = 0
 
     def accept(self, *members: str) -> None:
         """Let the next client in, and tell it of these members."""
-        self.connection, _ = self._listener.accept()
+        self.connection, _ = self.listener.accept()
         self.connection.settimeout(PATIENCE)
         self._unpacker = msgpack.Unpacker(raw=False)
         for command in ("handshake", "stream"):
@@ -43,16 +43,16 @@ class Agent:
         found = [{"Name": name} for name in members]
         self.say({"Error": "", "Seq": self.seq}, {"Members": found})
 
-    def request(self, command: str) -> Dict[str, Any]:
-        """The body of the next request, which is this command and is taken."""
+    def request(self, command: str, error: str = "") -> Dict[str, Any]:
+        """The body of the next request, which is this command and is taken, or refused."""
         assert self._next()["Command"] == command
         body = self._next()
-        self.say({"Error": "", "Seq": self.seq})
+        self.say({"Error": error, "Seq": self.seq})
         return body
 
-    def query(self) -> Dict[str, Any]:
-        """The body of the next query, which is taken."""
-        return self.request("query")
+    def query(self, error: str = "") -> Dict[str, Any]:
+        """The body of the next query, which is taken, or refused with ``error``."""
+        return self.request("query", error)
 
     def event(self, kind: str, **body: Any) -> None:
         """Something happened that the client has asked for."""
@@ -79,7 +79,7 @@ class Agent:
     def close(self) -> None:
         """Hang up and listen no more."""
         self.connection.close()
-        self._listener.close()
+        self.listener.close()
 
 
 @pytest.fixture
@@ -151,6 +151,24 @@ def thread(
         thread.join(PATIENCE)
 
 
+def test_an_agent_that_says_nothing_is_tried_again(
+    agent: Agent, news: List[Callable[..., None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("push_jobs_server.transports.serf.ENTER_WITHIN", 0.1)
+    place = SerfPlace("127.0.0.1", agent.port, None, LIMIT)
+    thread = SerfThread(place, key_of("serf"), news.append, lambda payload, counts: None)
+    thread.start()
+    try:
+        with closing(agent.listener.accept()[0]):
+            wait_until(lambda: news, "the engine to hear that the agent is not there")
+            assert "said nothing" in str(Heard(news).problem)
+            agent.accept()
+            wait_until(lambda: Heard(news).problem is None, "the engine to hear that it is there")
+    finally:
+        thread.stop()
+        thread.join(PATIENCE)
+
+
 def order(action: str, *nodes: str) -> Order:
     return Order(action, JOB, "ls", 300, nodes, NodeKind.OTHER)
 
@@ -209,7 +227,9 @@ def test_a_start_that_all_have_heard_is_nothing_to_tell(
     assert heard == [(JOB, "n1")]
 
 
-def test_a_cancel_survives_a_broken_connection(agent: Agent, thread: SerfThread) -> None:
+def test_a_cancel_survives_a_broken_connection(
+    agent: Agent, thread: SerfThread, news: List[Callable[..., None]]
+) -> None:
     thread.submit(order("start", "n1"))
     agent.query()
     thread.submit(order("cancel", "n1", "n2"))
@@ -219,6 +239,29 @@ def test_a_cancel_survives_a_broken_connection(agent: Agent, thread: SerfThread)
     agent.accept()
     again = agent.query()
     assert (again["FilterNodes"], action_of(again)) == (["n2"], "cancel")
+    # The start may have arrived: it is neither sent again nor refused.
+    assert Heard(news).refusals == []
+
+
+def test_what_was_given_before_the_end_is_sent(agent: Agent, thread: SerfThread) -> None:
+    """Its answer may have been given: the job is cancelled."""
+    for number in range(20):
+        thread.submit(order("cancel", f"n{number}"))
+    thread.stop()
+    for number in range(20):
+        assert agent.query()["FilterNodes"] == [f"n{number}"]
+
+
+def test_a_query_that_the_agent_does_not_take_is_that_of_its_own_nodes(
+    agent: Agent, thread: SerfThread, news: List[Callable[..., None]]
+) -> None:
+    names = tuple(f"n{number:02d}" for number in range(99))
+    thread.submit(order("start", *names))
+    first = agent.query()["FilterNodes"]
+    second = agent.query("too large")["FilterNodes"]
+    assert first and second and not set(first) & set(second)
+    (refusal,) = wait_until(lambda: Heard(news).refusals, "the refusal")
+    assert refusal[:2] == ("start", tuple(second)) and "too large" in refusal[2]
 
 
 @pytest.mark.parametrize("kind, word", [("member-failed", "failed"), ("member-leave", "left")])

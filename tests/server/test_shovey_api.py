@@ -272,7 +272,21 @@ def test_words_that_mean_nothing_change_nothing(desk: ShoveyDesk) -> None:
 def test_a_report_about_a_node_that_was_down_is_not_there(desk: ShoveyDesk) -> None:
     job = desk.start(NODE, "web01", quorum=1)
     assert desk.report(job, "succeeded", "web01").status == 404
-    assert desk.run(job, "web01")["status"] == "down"
+    part = desk.run(job, "web01")
+    assert (part["status"], part["exit_status"], part["output"]) == ("down", 0, "")
+    desk.desk.skew = 10.0
+    desk.report(job, "succeeded")
+    # It ended when the job began.
+    assert desk.run(job, "web01")["end_time"] == desk.get(f"{JOBS}/{job}")["created_at"]
+
+
+def test_a_node_that_says_no_more_than_that_it_runs_has_failed(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE, OTHER, run_timeout=1)
+    desk.report(job, "running")
+    job_id = job.replace("-", "")
+    desk.tell(lambda engine: engine.jobs.by_id[job_id].tick(engine.now + 3600.0))
+    assert [desk.run(job, node)["status"] for node in (NODE, OTHER)] == ["failed", "failed"]
+    assert desk.get(f"{JOBS}/{job}")["nodes"] == {"failed": [NODE, OTHER]}
 
 
 @pytest.mark.parametrize(
@@ -373,6 +387,33 @@ def test_odd_names_break_nothing(desk: ShoveyDesk) -> None:
     for path in ("/shovey/jobs/%00", "/shovey/jobs/%ff/%ff", "/status/node/%00/all"):
         assert desk.call("GET", path).status == 404
     assert desk.call("GET", "/shoveys").status == 404
+
+
+def test_odd_texts_and_numbers_of_a_node_break_nothing(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    text = "a\0b\ud800"
+    for number, said in ((1e400, 0), (float("nan"), 0), (2.5, 0), (True, 0), (300, 44), (-1, 255)):
+        assert desk.report(job, text, exit_status=number, error=text).status == 200
+        shown = desk.report(desk.start(NODE), "failed", exit_status=number, error=text)
+        assert shown.status == 200
+        assert desk.run(shown.json["id"])["exit_status"] == said
+    assert desk.run(shown.json["id"])["error"] == "a\ufffdb?"
+    path = f"/shovey/stream/{job}/{NODE}"
+    piece = {"output": text, "output_type": "stdout", "is_last": False}
+    for seq, status in (
+        (2**60, 400),
+        (2**53, 200),
+        (-(2**53), 200),
+        (1e400, 200),
+        (1.5, 409),
+    ):
+        assert desk.call("PUT", path, {**piece, "seq": seq}, NODE).status == status
+    assert desk.run(job)["output"] == "a\0b?"
+    for run_id, nodes in ((text, []), (job, [text])):
+        reply = desk.call("PUT", JOBS + "/cancel", {"run_id": run_id, "nodes": nodes})
+        assert reply.status == 404
+    desk.desk.wait_for_writer()
+    assert desk.run(job)["status"] == "created"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import threading
 from typing import Any, Dict, Iterator, List
 
 import pytest
-from shovey_desk import NODE, OTHER, ShoveyDesk, open_shovey_desk
+from shovey_desk import JOBS, NODE, OTHER, ShoveyDesk, open_shovey_desk
 
 
 @pytest.fixture
@@ -30,6 +30,14 @@ def test_pieces_in_any_order_find_their_place(desk: ShoveyDesk) -> None:
     assert again.status == 409
     assert again.error == [f"sequence 1 for {job} - {NODE} already exists"]
     assert desk.stream(job, "?sequence=1")["output"] == "bc"
+
+
+def test_a_piece_that_waits_for_another_is_taken_once(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    assert [desk.chunk(job, 1, text).status for text in ("one", "two")] == [200, 409]
+    assert desk.chunk(job, 0, "zero ").status == 200
+    assert desk.chunk(job, 1, "three").status == 409
+    assert desk.stream(job)["output"] == "zero one"
 
 
 def test_a_gap_stops_a_reader_until_the_end(desk: ShoveyDesk) -> None:
@@ -71,6 +79,15 @@ def test_a_stream_that_never_ends_is_over_after_a_while(desk: ShoveyDesk) -> Non
     assert desk.stream(job)["is_last"] is False
     desk.desk.skew = 31.0
     assert desk.stream(job)["is_last"] is True
+
+
+def test_a_stream_of_what_was_cancelled_before_it_began_has_ended(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE, OTHER)
+    desk.report(job, "running", OTHER)
+    desk.call("PUT", JOBS + "/cancel", {"run_id": job})
+    assert desk.stream(job)["is_last"] is True
+    # The last pieces of what ran may still come.
+    assert desk.stream(job, node=OTHER)["is_last"] is False
 
 
 def test_a_reader_may_wait_for_more(desk: ShoveyDesk) -> None:

@@ -69,7 +69,7 @@ class SerfNodes:
         self._parts: Dict[str, Dict[str, _Part]] = {}
         for job_id, node in known.runs:
             self._parts.setdefault(job_id, {})[node] = _Part()
-        self._orders: Dict[Tuple[str, str, NodeKind], List[str]] = {}
+        self._orders: Dict[Tuple[str, str, NodeKind, bool], List[str]] = {}
         self.next_check = engine.now + CHECK_EVERY
         engine.jobs.over_serf.update(known.runs)
 
@@ -169,10 +169,10 @@ class SerfNodes:
         self._engine.batch(job_id).changes.append(SerfRun(job_id, node))
         self._hear(job_id, node, Report(NodeInput.ACK_COMMIT))
 
-    def start(self, job_id: str, node: str) -> None:
-        """Send the command to the node."""
+    def start(self, job_id: str, node: str, again: bool = False) -> None:
+        """Send the command to the node; ``again``: it may have it already."""
         self._parts[job_id][node].sent_at = self._engine.now
-        self._order(START, job_id, node)
+        self._order(START, job_id, node, again)
 
     def cancel(self, job_id: str, node: str) -> None:
         """Tell the node to stop; nothing comes back, so it counts as stopped at once (2.6)."""
@@ -197,17 +197,16 @@ class SerfNodes:
         """What has to be sent now."""
         orders, self._orders = self._orders, {}
         found = []
-        for (action, job_id, kind), nodes in orders.items():
+        for (action, job_id, kind, again), nodes in orders.items():
             asked = self._engine.jobs.by_id[job_id].request
-            found.append(
-                Order(action, job_id, asked.command, asked.run_timeout, tuple(nodes), kind)
-            )
+            what = (action, job_id, asked.command, asked.run_timeout)
+            found.append(Order(*what, tuple(nodes), kind, again))
         return found
 
-    def _order(self, action: str, job_id: str, node: str) -> None:
+    def _order(self, action: str, job_id: str, node: str, again: bool = False) -> None:
         """Send a command once the part is stored: the node's first report may follow at once."""
         known = self._nodes.get(node)
-        key = (action, job_id, NodeKind.OTHER if known is None else known.kind)
+        key = (action, job_id, NodeKind.OTHER if known is None else known.kind, again)
         job = self._engine.jobs.by_id[job_id]
 
         def stored() -> None:
@@ -225,7 +224,7 @@ class SerfNodes:
             if part is None or engine.now < (part.sent_at or 0.0) + ASK_AGAIN:
                 continue
             if job.waits_for(name):
-                self.start(job.id, name)
+                self.start(job.id, name, again=True)
 
     # What the thread that sends hears of orders
 
@@ -241,13 +240,16 @@ class SerfNodes:
             node = self._nodes.get(name)
             ours_and_up = node and node.kind is NodeKind.OURS and node.seen.status == NODE_UP
             if ours_and_up and job is not None and job.waits_for(name):
-                self.start(job.id, name)
+                self.start(job.id, name, again=True)
 
     def refused(self, order: Order, nodes: Iterable[str], reason: str) -> None:
-        """Our Serf agent did not take the command for these nodes."""
+        """Our Serf agent did not take the command for these nodes.
+
+        That of a start which was sent before proves nothing: the first one may have arrived.
+        """
         details: Dict[str, object] = {"job": order.job_id, "action": order.action, "reason": reason}
         self._engine.log("the Serf agent refused a query", details)
-        if order.action == START:
+        if order.action == START and not order.again:
             for node in nodes:
                 self._hear(order.job_id, node, Report(NodeInput.NACK_RUN, Outcome(reason=reason)))
 
@@ -275,8 +277,9 @@ class SerfNodes:
             engine.starts.ask(job_id, request, stored)
 
     def _needed_by(self, request: JobRequest) -> bool:
+        """True when a node comes over Serf, also one that went down because nothing is heard."""
         keys = [(request.org, node) for node in request.nodes]
-        return any(self.up(key) and self._engine.roster.get(key) is None for key in keys)
+        return any(self.last(key) and self._engine.roster.get(key) is None for key in keys)
 
     def _answer_decided(self, job_id: str, answer: Answer) -> None:
         """The job began in this very pass, and what it decides is in this batch; or before it was

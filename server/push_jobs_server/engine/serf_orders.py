@@ -21,7 +21,10 @@ class NodeKind(Enum):
 
 @dataclass(frozen=True)
 class Order:
-    """A command for nodes of one kind: ``action`` is start or cancel, ``timeout`` in seconds."""
+    """A command for nodes of one kind: ``action`` is start or cancel, ``timeout`` in seconds.
+
+    ``again``: the nodes may have the command already.
+    """
 
     action: str
     job_id: str
@@ -29,6 +32,7 @@ class Order:
     timeout: int
     nodes: Tuple[str, ...]
     kind: NodeKind
+    again: bool = False
 
 
 @dataclass(frozen=True)

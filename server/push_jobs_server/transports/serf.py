@@ -13,6 +13,7 @@ import selectors
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, Mapping, Optional, Set, Tuple
 
@@ -31,6 +32,10 @@ log = logging.getLogger("push_jobs_server.serf")
 
 STREAM = f"query:{shovey.HEARTBEAT},member-failed,member-leave"
 CONNECT_WITHIN = 5.0
+ENTER_WITHIN = 10.0
+"""Seconds for an agent to let us in; one that does not is tried again."""
+LAST_WORDS = 1.0
+"""Seconds that the agent has for the last commands when the server stops."""
 CANCEL_LASTS = 60.0
 """Seconds for which a cancel waits for an agent that is away; a start does not wait."""
 CANCEL_ATTEMPTS = 3
@@ -183,16 +188,40 @@ class SerfThread(threading.Thread):
         with selectors.DefaultSelector() as selector:
             selector.register(self._wake_read, selectors.EVENT_READ)
             selector.register(connection, selectors.EVENT_READ)
+            until = time.monotonic() + ENTER_WITHIN
             while not self._stopping:
                 self._send_orders()
                 self._answer_beats()
                 writing = selectors.EVENT_WRITE if self._flush(connection) else 0
                 selector.modify(connection, selectors.EVENT_READ | writing)
-                ready = {key.fileobj for key, _ in selector.select()}
+                ready = {key.fileobj for key, _ in selector.select(self._patience(until))}
                 if self._wake_read in ready:
                     self._drain_wake()
                 if connection in ready:
                     self._read(connection)
+        if self._link.ready and not self._orders.empty():
+            self._say_last(connection)
+
+    def _say_last(self, connection: socket.socket) -> None:
+        """Send what was promised before the end, such as a cancel, and let the agent read it."""
+        self._send_orders()
+        self._flush(connection)
+        until = time.monotonic() + LAST_WORDS
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
+            while time.monotonic() < until:
+                connection.settimeout(max(0.001, until - time.monotonic()))
+                if not connection.recv(_PIECE):
+                    return
+
+    def _patience(self, until: float) -> Optional[float]:
+        """Seconds to wait for the agent; raises RemoteError when it lets nobody in."""
+        if self._link.ready:
+            return None
+        left = until - time.monotonic()
+        if left <= 0:
+            raise RemoteError(f"it said nothing for {ENTER_WITHIN:.0f} s")
+        return left
 
     def _flush(self, connection: socket.socket) -> bool:
         """Send what can be sent now; True when something is left."""
