@@ -10,8 +10,9 @@ from serf_engine import desk_with, orders, proven, report
 
 from push_jobs_server.engine.serf import ASK_AGAIN, PATIENCE, START_ATTEMPTS
 from push_jobs_server.engine.serf_orders import NodeKind, Order
-from push_jobs_server.records import Cancel
+from push_jobs_server.records import Cancel, NodeChanged
 from push_jobs_server.serf_records import RunReport, SerfChunk
+from push_jobs_wire.states import NodeStatus
 
 TIMEOUT = 3600
 
@@ -166,6 +167,12 @@ def test_a_cancel_is_not_sent_again_when_the_command_has_ended_by_itself() -> No
     desk.wait(TIMEOUT + PATIENCE + 60)
     desk.engine.tick()
     assert beats(desk, 1) == []
+
+
+def test_a_cancel_over_serf_says_that_nothing_confirms_it() -> None:
+    ended = [each for each in cancelled().stored if isinstance(each, NodeChanged)][-1]
+    reason = "cancelled by alice; told over Serf, which confirms nothing"
+    assert (ended.status, ended.outcome.reason) == (NodeStatus.ABORTED, reason)
 
 
 def test_a_cancel_is_sent_once_to_who_may_have_a_schob() -> None:

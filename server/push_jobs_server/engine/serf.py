@@ -17,6 +17,7 @@ from push_jobs_server.engine.node import NodeKey
 from push_jobs_server.engine.serf_orders import NodeKind, Order, SerfKnown
 from push_jobs_server.engine.serf_reports import meaning, too_much
 from push_jobs_server.engine.serf_stops import Unconfirmed
+from push_jobs_server.engine.stops import describe
 from push_jobs_server.records import Busy, JobRequest, LateResult, Outcome, OutputStored
 from push_jobs_server.serf_records import Decision, NodeStatusSeen, RunReport, SerfChunk, SerfRun
 from push_jobs_wire.messages import JobRef, Output
@@ -34,6 +35,7 @@ PATIENCE = 15.0
 """Seconds beyond its time limit in which a node may report: gossip and repeats take some."""
 ASK_AGAIN = 10.0
 """Seconds after which a start is sent again to a node of ours that never said anything about it."""
+UNCONFIRMED = "told over Serf, which confirms nothing"
 START_ATTEMPTS = 3
 """Times that a start is sent because no Serf agent acknowledges it; then heartbeats bring it."""
 
@@ -195,11 +197,13 @@ class SerfNodes:
     def cancel(self, job_id: str, node: str) -> None:
         """Tell the node to stop; nothing comes back, so it counts as stopped at once (2.6)."""
         self._order(CANCEL, job_id, node)
-        known = self._nodes.get(node)
+        job, known = self._engine.jobs.by_id[job_id], self._nodes.get(node)
         if known is not None and known.kind is NodeKind.OURS:
-            limit = self._engine.jobs.by_id[job_id].request.run_timeout + PATIENCE
+            limit = job.request.run_timeout + PATIENCE
             self._stops.told(job_id, node, self._engine.now + limit)
-        self._hear(job_id, node, Report(NodeInput.ABORTED))
+        cancel = job.stops.of(node)
+        reason = None if cancel is None else f"{describe(cancel)}; {UNCONFIRMED}"
+        self._hear(job_id, node, Report(NodeInput.ABORTED, Outcome(reason=reason)))
 
     def give_up(self, job_id: str, node: str) -> None:
         """A node whose time is over may still run the command; one that never got it does not."""
