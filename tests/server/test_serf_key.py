@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server_commands import HOST, Commands
+from fake_serf import FakeSerf
+from server_commands import HOST, Commands, Result
 
 from push_jobs_server import data, settings
 from push_jobs_server.serf_parts import SerfParts
@@ -86,6 +87,29 @@ def test_a_key_that_cannot_be_read_is_named(run: Commands, tmp_path: Path, name:
     change(run, "organization", "acme")
     change(run, "signing_key", f"{tmp_path}/{name}")
     assert f"serf.signing_key: cannot read {tmp_path}/{name}: " in run("check-config").err
+
+
+def test_what_keeps_only_serf_away_is_a_note(run: Commands) -> None:
+    agent = FakeSerf()
+    host, port = agent.address
+    change(run, "organization", "acme")
+    change(run, "address", f"{host}:{port}")
+    order = f"{run.data_dir}: everything is in order\n"
+    assert run("check-config") == Result(0, "", order)
+    agent.close()
+    found = run("check-config")
+    note = f"note: serf.address: no Serf agent can be reached at {host}:{port}: Connection refused"
+    assert found.code == 0 and found.err.startswith(note)
+    assert found.err.endswith(f"{run.data_dir}: the server can run\n")
+
+
+def test_an_organization_that_is_not_there_is_a_note(run: Commands) -> None:
+    change(run, "organization", "acmee")
+    note = "note: serf.organization: there is no organization acmee; there are: acme\n"
+    assert note in run("check-config").err
+    (run.data_dir / "push-jobs.db").unlink()
+    result = run("check-config")
+    assert result.code == 1 and "serf.organization" not in result.err
 
 
 def test_an_address_that_is_none_is_named(run: Commands) -> None:
