@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Dict, Iterator
 
 import pytest
 from fake_serf import FakeSerf
@@ -105,7 +105,11 @@ def test_nodes_over_serf_are_counted_and_the_agent_is_tried(run: Commands) -> No
     database.write([NodeStatusSeen("acme", *each, 1000.0) for each in seen])
     database.write([NodeStatusSeen("other", "e", 1, "up", 1000.0)])
     database.close()
-    expected = {"organization": "acme", "nodes_up": 2, "agent": f"{host}:{serf_port}"}
+    expected: Dict[str, Any] = {
+        "organization": "acme",
+        "nodes_up": 2,
+        "agent": f"{host}:{serf_port}",
+    }
     with serving(run.data_dir, 200, json.dumps(ANSWER).encode("ascii")) as port:
         _note(run, port)
         shown = json.loads(run.good("status", "--format", "json"))
