@@ -14,7 +14,9 @@ from push_jobs_server.identity.base import Group, IdentityError, Principal, Sour
 from push_jobs_server.identity.local import LocalIdentity
 from push_jobs_server.node_records import NodeSighted
 from push_jobs_server.records import Grant, GrantStored, SessionKeyStored
+from push_jobs_server.serf_records import NodeStatusSeen
 from push_jobs_server.store import Store
+from push_jobs_server.store.serf_reads import SerfReads
 
 
 def _pem() -> str:
@@ -205,11 +207,12 @@ def test_a_deleted_organization_takes_its_clients_groups_and_sessions(
     local: LocalIdentity, store: Store
 ) -> None:
     store.write([GrantStored(Grant("k", "acme", "web1", 9.0)), SessionKeyStored("acme", "n", b"x")])
-    store.write([NodeSighted("acme", "web1", 9.0)])
+    store.write([NodeSighted("acme", "web1", 9.0), NodeStatusSeen("acme", "web1", 0, "up", 9.0)])
     local.add_to_group("acme", "admins", "user", "alice")
     local.delete_org("acme")
     assert not local.has_organization("acme")
     assert (store.grants(0.0), store.session_keys(), store.sightings()) == ([], {}, [])
+    assert SerfReads(store).latest("acme") == []
     assert local.users() == ["alice", "bob"]
     assert local.user_orgs("alice") == []
     local.create_org("acme", "Another one")

@@ -31,6 +31,7 @@ from push_jobs_server.store.tables import (
     identity_version,
     jobs,
     node_sightings,
+    node_statuses,
     org_groups,
     org_users,
     organizations,
@@ -123,7 +124,7 @@ class LocalIdentity:
                     f"organization '{name}' has jobs; they are lost with it: use --force"
                 )
             remove(db, organizations, f"organization '{name}'", name=name)
-            for table in (jobs, grants, session_keys, node_sightings):
+            for table in (jobs, grants, session_keys, node_sightings, node_statuses):
                 db.execute(delete(table).where(table.c.org == name))
             self._note(db, "org.delete", name, name, forced=force)
 
