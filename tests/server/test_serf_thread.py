@@ -161,12 +161,31 @@ def test_an_agent_that_says_nothing_is_tried_again(
     try:
         with closing(agent.listener.accept()[0]):
             wait_until(lambda: news, "the engine to hear that the agent is not there")
-            assert "said nothing" in str(Heard(news).problem)
+            assert "did not answer" in str(Heard(news).problem)
             agent.accept()
             wait_until(lambda: Heard(news).problem is None, "the engine to hear that it is there")
     finally:
         thread.stop()
         thread.join(PATIENCE)
+
+
+def test_an_agent_that_answers_no_more_is_away(
+    agent: Agent,
+    thread: SerfThread,
+    news: List[Callable[..., None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Heard(news).problem is None
+    monkeypatch.setattr("push_jobs_server.transports.serf.ANSWER_WITHIN", 0.1)
+    with closing(agent.connection):
+        thread.submit(order("start", "n1"))
+        thread.submit(order("cancel", "n2"))
+        wait_until(lambda: Heard(news).problem, "the engine to hear that the agent is away")
+        assert "is away: it did not answer" in str(Heard(news).problem)
+        monkeypatch.setattr("push_jobs_server.transports.serf.ANSWER_WITHIN", PATIENCE)
+        agent.accept()
+    assert agent.query()["FilterNodes"] == ["n2"]
+    assert Heard(news).problem is None
 
 
 def order(action: str, *nodes: str) -> Order:
