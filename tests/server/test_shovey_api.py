@@ -151,8 +151,9 @@ def test_a_repeated_signed_start_is_one_job(desk: ShoveyDesk) -> None:
 
 def test_bodies_may_be_packed(desk: ShoveyDesk) -> None:
     packed = gzip.compress(json.dumps({"command": "ls", "nodes": [NODE]}).encode())
-    headers = {"Content-Encoding": "gzip"}
-    assert desk.call("POST", JOBS, packed, headers=headers).status == 200
+    for coding in ("gzip", "GZip"):
+        headers = {"Content-Encoding": coding}
+        assert desk.call("POST", JOBS, packed, headers=headers).status == 200
     assert desk.call("POST", JOBS, b"no gzip", headers=headers).status == 400
     bomb = gzip.compress(b" " * 2_000_000)
     assert desk.call("POST", JOBS, bomb, headers=headers).status == 413
