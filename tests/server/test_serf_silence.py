@@ -1,4 +1,7 @@
-"""How long the server waits for its Serf agent: the thread's own steps, with a clock of ours."""
+"""How long the server waits for its Serf agent, and commands for it: single steps of the thread.
+
+The clock is ours.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,21 @@ import selectors
 import socket
 import time
 from types import SimpleNamespace
-from typing import Iterator
+from typing import Callable, Iterator, List, Tuple
 
 import msgpack
 import pytest
 from api_desk import key_of
 
+from push_jobs_server.engine.serf_orders import NodeKind, Order
 from push_jobs_server.transports import serf
-from push_jobs_server.transports.serf import ANSWER_WITHIN, ENTER_WITHIN, SerfPlace, SerfThread
+from push_jobs_server.transports.serf import (
+    ANSWER_WITHIN,
+    CANCEL_LASTS,
+    ENTER_WITHIN,
+    SerfPlace,
+    SerfThread,
+)
 from push_jobs_wire.errors import RemoteError
 
 
@@ -22,8 +32,9 @@ class Talk:
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.refusals: List[Tuple[str, str]] = []
         place = SerfPlace("127.0.0.1", 1, None, 1024)
-        self.thread = SerfThread(place, key_of("serf"), lambda _: None, lambda *_: None)
+        self.thread = SerfThread(place, key_of("serf"), self._hear, lambda *_: None)
         self.link = self.thread._link
         self.ours, self.theirs = socket.socketpair()
         self.ours.setblocking(False)
@@ -46,6 +57,13 @@ class Talk:
     def turn(self) -> None:
         """One turn of the thread, which has something to read or has waited for long enough."""
         self.thread._turn(self.selector, self.ours)
+
+    def _hear(self, news: Callable[..., None]) -> None:
+        def refused(order: Order, nodes: Tuple[str, ...], reason: str) -> None:
+            assert nodes == order.nodes
+            self.refusals.append((nodes[0], reason))
+
+        news(SimpleNamespace(serf=SimpleNamespace(refused=refused)))
 
     def close(self) -> None:
         """Close all sockets."""
@@ -133,3 +151,32 @@ def test_a_peer_that_is_gone_without_a_word_is_noticed_by_the_system() -> None:
         thread = SerfThread(place, key_of("serf"), lambda _: None, lambda *_: None)
         with thread._wake_read, thread._wake_write, thread._connect() as connection:
             assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+# Commands that wait
+
+
+def order(action: str, node: str) -> Order:
+    return Order(action, "0" * 31 + "1", "ls", 300, (node,), NodeKind.OTHER)
+
+
+def test_a_cancel_waits_for_an_agent_that_is_away_but_not_for_ever(talk: Talk) -> None:
+    talk.link.lost("it is away")
+    talk.thread.submit(order("cancel", "n1"))
+    talk.now += CANCEL_LASTS - 1
+    talk.thread._send_orders()
+    assert talk.refusals == [] and CANCEL_LASTS <= 60.0
+    talk.now += 1
+    talk.thread._send_orders()
+    assert talk.refusals == [("n1", "it is away")]
+    talk.thread._send_orders()
+    assert len(talk.refusals) == 1
+
+
+def test_a_command_too_many_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serf, "_MOST_ORDERS", 1)
+    talk = Talk()
+    for node in ("n1", "n2"):
+        talk.thread.submit(order("start", node))
+    assert talk.refusals == [("n2", "too many commands wait for the Serf agent")]
+    talk.close()

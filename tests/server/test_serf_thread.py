@@ -188,6 +188,26 @@ def test_an_agent_that_answers_no_more_is_away(
     assert Heard(news).problem is None
 
 
+def test_a_defect_of_ours_is_told_and_survived(
+    agent: Agent,
+    thread: SerfThread,
+    news: List[Callable[..., None]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(payload: bytes, counts: Callable[[], None]) -> None:
+        raise ZeroDivisionError("a defect")
+
+    with monkeypatch.context() as patched, closing(agent.connection):
+        patched.setattr(thread, "_take_beat", fail)
+        agent.event(f"query:{shovey.HEARTBEAT}", Name=shovey.HEARTBEAT, ID=7, Payload=b"{}")
+        wait_until(lambda: Heard(news).problem, "the engine to hear of it")
+        assert "a defect of this server" in str(Heard(news).problem)
+        assert "ZeroDivisionError" in caplog.text
+        agent.accept()
+    wait_until(lambda: Heard(news).problem is None, "the engine to hear that the agent is there")
+
+
 def order(action: str, *nodes: str) -> Order:
     return Order(action, JOB, "ls", 300, nodes, NodeKind.OTHER)
 

@@ -1,4 +1,4 @@
-"""The Shovey API when something else fails: the database, the writer, a lucky number, a full desk."""
+"""The Shovey API when the database fails, and in other cases that are rare."""
 
 from __future__ import annotations
 
