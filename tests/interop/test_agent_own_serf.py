@@ -81,6 +81,24 @@ def test_a_restart_and_a_cancel(own: Own) -> None:
     wait_until(lambda: settled(agent), "an empty spool and journal")
 
 
+def test_a_cancel_that_came_while_the_agent_was_away(own: Own) -> None:
+    """Its Serf agent has it, and nobody beside that listened."""
+    house, agent = own
+    job = house.start_job("wait", "node1", "--capture")
+    wait_until(lambda: house.job(job)["nodes"][0]["status"] == "running", "the start")
+    agent.kill_session()
+    assert house.push_jobs("job", "cancel", job).code == 0
+    agent.start()
+    # The command waits for a file that never comes: only the cancel can end it.
+    wait_until(lambda: settled(agent), "an empty spool and journal")
+
+
+def test_options_that_serf_cant_carry(own: Own) -> None:
+    house, _ = own
+    done = house.push_jobs("job", "start", "hello", "node1", "--user", "nobody")
+    assert done.code != 0 and "a command over Serf can't carry user" in done.out
+
+
 def test_a_server_that_was_restarted_still_knows_how_to_sign_for_our_agent(own: Own) -> None:
     house, agent = own
     job = house.start_job("wait", "node1", "--capture")

@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List
 
 import pytest
 from engine_desk import EngineDesk
+from serf_engine import ORG, desk_with, orders, report
 
-from push_jobs_server.engine.serf import ASK_AGAIN, DOWN_AFTER, PATIENCE
-from push_jobs_server.engine.serf_orders import NodeKind, Order, SerfKnown
+from push_jobs_server.engine.serf import DOWN_AFTER, PATIENCE
+from push_jobs_server.engine.serf_orders import SerfKnown
 from push_jobs_server.engine.starts import ANSWER_TIME
-from push_jobs_server.records import Cancel, JobCreated, JobNode, JobRequest, NodeChanged
+from push_jobs_server.records import (
+    Cancel,
+    JobChanged,
+    JobCreated,
+    JobNode,
+    JobRequest,
+    NodeChanged,
+    Outcome,
+)
 from push_jobs_server.serf_records import NodeStatusSeen, RunReport, SerfRun
 from push_jobs_wire.states import JobStatus, NodeInput, NodeStatus
-
-ORG = "acme"
-
-
-def desk_with(*nodes: str, extended: bool = False) -> EngineDesk:
-    desk = EngineDesk(serf=SerfKnown(ORG))
-    desk.engine.serf.problem = None
-    for node in nodes:
-        desk.engine.serf.heartbeat(node, "up", extended)
-    desk.collect()
-    desk.store()
-    return desk
-
-
-def orders(desk: EngineDesk) -> List[Tuple[str, str, Tuple[str, ...]]]:
-    """What is sent once all is stored."""
-    desk.collect()
-    desk.store()
-    return [(each.action, each.job_id, each.nodes) for each in desk.engine.serf.take_orders()]
-
-
-def report(desk: EngineDesk, node: str, word: str, job: str = "j1") -> None:
-    desk.engine.serf.report(RunReport(job, node, word), (), lambda _: None)
-    desk.collect()
-    desk.store()
 
 
 def test_a_job_over_both_transports() -> None:
@@ -235,6 +219,69 @@ def test_while_our_serf_agent_is_away_a_start_says_so_however_long(
     assert "j1" not in desk.engine.jobs.by_id
 
 
+def outcome_of(desk: EngineDesk, node: str) -> Outcome:
+    """What was stored last of a node's part."""
+    return [each for each in desk.stored if isinstance(each, NodeChanged) and each.node == node][
+        -1
+    ].outcome
+
+
+OPTIONS: List[Dict[str, Any]] = [
+    {"user": "nobody"},
+    {"dir": "/tmp"},
+    {"env": {"A": "b"}},
+    {"file": "raw:x"},
+]
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: str(*option))
+def test_what_cant_be_sent_over_serf_is_refused_before_anything_runs(
+    option: Dict[str, Any]
+) -> None:
+    """The command would run as somebody else than was asked for."""
+    desk = desk_with("s1")
+    desk.start(nodes=("s1",), **option)
+    assert orders(desk) == []
+    (name,) = option
+    assert outcome_of(desk, "s1").reason == f"a command over Serf can't carry {name}"
+    ends = [each for each in desk.stored if isinstance(each, JobChanged)]
+    assert ends[-1].status is JobStatus.QUORUM_FAILED
+
+
+def test_a_job_that_serf_cant_carry_runs_on_the_others() -> None:
+    desk = desk_with("s1")
+    desk.old_agents("p1")
+    desk.start(nodes=("p1", "s1"), quorum=1, user="nobody")
+    desk.reply("p1", NodeInput.ACK_COMMIT)
+    desk.store()
+    assert desk.job() == ("running", {"p1": "ready", "s1": "nacked"}) and orders(desk) == []
+
+
+@pytest.mark.parametrize(
+    "word, reason",
+    [("", "nothing was heard of it in 60 s"), ("running", "still running after 60 s")],
+)
+def test_a_part_that_is_given_up_says_whether_it_ever_began(word: str, reason: str) -> None:
+    desk = desk_with("s1")
+    desk.start(nodes=("s1",), run_timeout=60)
+    report(desk, "s1", word)
+    desk.wait(60 + PATIENCE + 1)
+    desk.store()
+    assert outcome_of(desk, "s1").reason == reason
+
+
+@pytest.mark.parametrize("word", ["nacked", "invalid", "shutdown"])
+def test_what_never_ran_has_no_exit_code(word: str) -> None:
+    desk = desk_with("s1")
+    desk.start(nodes=("s1",))
+    refusal = RunReport("j1", "s1", word, "not in whitelist", exit_status=0)
+    desk.engine.serf.report(refusal, (), lambda _: None)
+    desk.collect()
+    desk.store()
+    outcome = outcome_of(desk, "s1")
+    assert (outcome.exit_code, outcome.reason) == (None, "not in whitelist")
+
+
 def test_nodes_of_another_organization_are_never_asked() -> None:
     desk = desk_with("s1")
     assert not desk.engine.serf.up(("other", "s1"))
@@ -251,86 +298,6 @@ def test_what_heartbeats_say_keeps_no_node_away() -> None:
     assert not desk.engine.serf.up((ORG, "s2"))
     desk.engine.serf.heartbeat("s2", "up", False)
     assert desk.engine.serf.up((ORG, "s2"))
-
-
-def test_only_nodes_of_ours_are_asked_again() -> None:
-    for ours, again in ((True, [("start", "j1", ("s1",))]), (False, [])):
-        # What a heartbeat claims is not enough: a schob would run a job twice.
-        desk = desk_with("s1", extended=True)
-        proof = RunReport("gone", "s1", "running", ours=ours)
-        desk.engine.serf.report(proof, (), lambda _: None)
-        desk.start(nodes=("s1",))
-        assert len(orders(desk)) == 1
-        desk.engine.serf.heartbeat("s1", "up", True)
-        assert orders(desk) == []
-        desk.wait(ASK_AGAIN + 1)
-        desk.engine.serf.heartbeat("s1", "up", True)
-        assert orders(desk) == again
-        report(desk, "s1", "running")
-        desk.wait(ASK_AGAIN + 1)
-        desk.engine.serf.heartbeat("s1", "up", True)
-        assert orders(desk) == []
-
-
-def unheard(desk: EngineDesk, *nodes: str) -> List[Tuple[str, str, Tuple[str, ...]]]:
-    """What is sent after no Serf agent of these nodes acknowledged the start of j1."""
-    order = Order("start", "j1", "chef-client", 3600, nodes, NodeKind.OURS)
-    desk.engine.serf.unheard(order)
-    return orders(desk)
-
-
-def test_a_start_that_was_not_acknowledged_is_sent_again_to_nodes_of_ours() -> None:
-    desk = desk_with("s1", "s2", "s3", "s4", "s5")
-    for node in ("s1", "s3", "s4", "s5"):
-        proof = RunReport("gone", node, "running", ours=True)
-        desk.engine.serf.report(proof, (), lambda _: None)
-    desk.engine.serf.heartbeat("s2", "up", True)
-    desk.start(nodes=("s1", "s2", "s3", "s4"))
-    orders(desk)
-    report(desk, "s3", "running")
-    desk.engine.serf.gone("s4", "its Serf agent failed")
-    desk.store()
-    # s2 has a schob perhaps, whatever a heartbeat claims; s3 has said something, s4 is down,
-    # s5 is not in the job.
-    assert unheard(desk, "s1", "s2", "s3", "s4") == [("start", "j1", ("s1",))]
-    assert unheard(desk, "s1") == [("start", "j1", ("s1",))]
-    report(desk, "s1", "succeeded")
-    assert unheard(desk, "s1", "s5") == []
-
-
-def test_a_start_is_not_sent_again_after_a_cancel() -> None:
-    desk = desk_with("s1")
-    desk.engine.serf.report(RunReport("gone", "s1", "running", ours=True), (), lambda _: None)
-    desk.start(nodes=("s1",))
-    orders(desk)
-    desk.engine.serf.cancel("j1", "s1")
-    desk.store()
-    assert orders(desk) == [("cancel", "j1", ("s1",))]
-    assert unheard(desk, "s1") == []
-
-
-@pytest.mark.parametrize("how", ["no acknowledgement", "a heartbeat"])
-def test_a_start_that_cannot_be_sent_again_ends_nothing(how: str) -> None:
-    """The node may run the command since the first one."""
-    desk = desk_with("s1")
-    desk.engine.serf.report(RunReport("gone", "s1", "running", ours=True), (), lambda _: None)
-    desk.start(nodes=("s1",))
-    desk.collect()
-    desk.store()
-    (first,) = desk.engine.serf.take_orders()
-    if how == "a heartbeat":
-        desk.wait(ASK_AGAIN + 1)
-        desk.engine.serf.heartbeat("s1", "up", True)
-    else:
-        desk.engine.serf.unheard(first)
-    desk.collect()
-    desk.store()
-    (second,) = desk.engine.serf.take_orders()
-    desk.engine.serf.refused(second, ["s1"], "the Serf agent of this server is away")
-    desk.store()
-    assert desk.job() == ("running", {"s1": "ready"})
-    report(desk, "s1", "succeeded")
-    assert desk.job() == ("complete", {"s1": "succeeded"})
 
 
 def test_after_a_restart_parts_over_serf_go_on() -> None:

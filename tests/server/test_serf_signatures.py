@@ -93,12 +93,18 @@ def test_a_heartbeat_claims_and_the_next_one_may_claim_otherwise() -> None:
     assert kind_of(desk, "j2") is NodeKind.OTHER
 
 
-def test_a_faked_heartbeat_does_not_change_what_a_report_has_proven() -> None:
+def test_a_node_that_claims_it_no_more_gets_both_signatures_until_it_reports() -> None:
+    """It has a schob again, or somebody faked the heartbeat: either agent can check both."""
     desk = started()
     desk.engine.serf.heartbeat("s1", "up", True)
     proven(desk)
     desk.engine.serf.heartbeat("s1", "up", False)
-    assert kind_of(desk) is NodeKind.OURS
+    assert kind_of(desk) is NodeKind.CLAIMS
+    desk.engine.serf.heartbeat("s1", "up", True)
+    assert kind_of(desk, "j2") is NodeKind.OURS
+    desk.engine.serf.heartbeat("s1", "up", False)
+    proven(desk)
+    assert kind_of(desk, "j3") is NodeKind.OURS
 
 
 def test_it_is_known_after_the_node_was_away_and_after_a_restart() -> None:
@@ -106,7 +112,7 @@ def test_it_is_known_after_the_node_was_away_and_after_a_restart() -> None:
     desk.engine.serf.heartbeat("s1", "up", True)
     proven(desk)
     desk.engine.serf.gone("s1", "its Serf agent left")
-    desk.engine.serf.heartbeat("s1", "up", False)
+    desk.engine.serf.heartbeat("s1", "up", True)
     desk.collect()
     desk.store()
     assert kind_of(desk) is NodeKind.OURS

@@ -61,3 +61,30 @@ def test_looking_for_what_is_not_there_is_no_refusal(desk: ShoveyDesk) -> None:
     assert desk.call("GET", f"{JOBS}/{STRANGE}").status == 404
     desk.desk.wait_for_writer()
     assert [row for row in desk.audit() if row.result == REFUSED] == []
+
+
+def refusal_of(desk: ShoveyDesk, node: str) -> Any:
+    """What is shown of a node under ``refused``."""
+    return desk.get(f"/organizations/acme/pushy/v1/nodes/{node}")["refusal"]
+
+
+def test_a_node_whose_reports_are_refused_is_shown_so_until_one_is_accepted(
+    desk: ShoveyDesk,
+) -> None:
+    job = desk.start(NODE)
+    path, body = f"/shovey/jobs/{job}/{NODE}", {"status": "running"}
+    for _ in range(2):
+        assert desk.call("PUT", path, body, NODE, key=OTHER).status == 401
+    shown = refusal_of(desk, NODE)
+    assert (shown["kind"], shown["count"]) == ("bad_key", 2)
+    assert shown["detail"].startswith("report refused: ") and refusal_of(desk, OTHER) is None
+    assert desk.report(job, "running").status == 200
+    assert refusal_of(desk, NODE) is None
+
+
+def test_who_reports_for_another_node_says_nothing_of_that_node(desk: ShoveyDesk) -> None:
+    job = desk.start(NODE)
+    path, body = f"/shovey/jobs/{job}/{NODE}", {"status": "running"}
+    assert desk.call("PUT", path, body, OTHER, key=NODE).status == 401
+    assert desk.call("PUT", path, body, OTHER).status == 403
+    assert refusal_of(desk, NODE) is None and refusal_of(desk, OTHER) is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-from datetime import datetime, timezone
 from typing import Any, Dict
 from urllib.parse import parse_qs
 
@@ -12,11 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from zmq.utils import z85
 
 from push_jobs_server.api.gate import SignedRequest
+from push_jobs_server.api.refused_notes import note_refused
 from push_jobs_server.api.rights import refuse, settings_ruling
 from push_jobs_server.api.services import Caller, Failure, Services, unavailable
 from push_jobs_server.api.status import Accepts
 from push_jobs_server.keys import load_key
-from push_jobs_server.node_records import Refusal
 from push_jobs_server.records import Busy, Grant
 from push_jobs_server.store import StoreError
 from push_jobs_wire.messages import EXTENSIONS
@@ -35,22 +34,8 @@ class Config:
         try:
             return self._show(environ, accept, org, node)
         except Failure as failure:
-            self._note(environ, org, node, failure)
+            note_refused(self._services, environ, (org, node), "settings", failure)
             raise
-
-    def _note(self, environ: Dict[str, Any], org: str, node: str, failure: Failure) -> None:
-        """Remember why the node itself got no settings, for people who ask what it lacks."""
-        if environ.get("HTTP_X_OPS_USERID") != node or failure.status >= 500:
-            return
-        now, text = self._services.clock(), failure.error
-        detail = text if isinstance(text, str) else "; ".join(text)
-        offset = _clock_offset(environ, now)
-        if failure.status == 401 and abs(offset) >= float(self._services.settings["request_skew"]):
-            refusal = Refusal("bad_clock", f"settings refused: {detail}", now, offset)
-        else:
-            kind = "bad_key" if failure.status == 401 else "not_allowed"
-            refusal = Refusal(kind, f"settings refused: {detail}", now)
-        self._services.refused.note(org, node, refusal)
 
     def _show(
         self, environ: Dict[str, Any], accept: Accepts, org: str, node: str
@@ -135,16 +120,6 @@ def _is_z85(text: str) -> bool:
         return bool(codec.encode(codec.decode(text.encode("ascii"))).decode("ascii") == text)
     except Exception:  # the library raises whatever its arithmetic does
         return False
-
-
-def _clock_offset(environ: Dict[str, Any], now: float) -> float:
-    """By how many seconds the clock of the caller is ahead; 0 when it does not say its time."""
-    text = str(environ.get("HTTP_X_OPS_TIMESTAMP", ""))
-    try:
-        at = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-    except ValueError:
-        return 0.0
-    return at.timestamp() - now
 
 
 def _bracketed(host: str) -> str:

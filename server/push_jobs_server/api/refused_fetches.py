@@ -1,4 +1,4 @@
-"""Settings requests that were refused, by the node in whose name they came.
+"""Settings requests and reports that were refused, by the node in whose name they came.
 
 Anybody can make such a request, so this is a hint for people and nothing else: the newest for each
 of a limited number of names. Safe to use from all HTTP threads.
@@ -34,6 +34,11 @@ class RefusedFetches:
             self._of[org, node] = short
             if len(self._of) > REMEMBERED:
                 self._of.popitem(last=False)
+
+    def forget(self, org: str, node: str) -> None:
+        """A request of the node was accepted."""
+        with self._lock:
+            self._of.pop((org, node), None)
 
     def get(self, org: str, node: str) -> Optional[Refusal]:
         """The newest refusal, if there is any."""

@@ -12,6 +12,7 @@ import logging
 from typing import Any, Callable, Dict, Iterable, List, Optional
 
 from push_jobs_server.api.gate import SignedRequest
+from push_jobs_server.api.refused_notes import note_refused
 from push_jobs_server.api.rights import ANSWER_ONLY, WRITE, may_see, ruling
 from push_jobs_server.api.services import Failure, Services, unavailable
 from push_jobs_server.api.shovey_asked import Asked
@@ -88,6 +89,7 @@ class Shovey:
         try:
             return 200, {}, encoded(self._serve(environ, path))
         except Failure as failure:
+            self._note(environ, path, failure)
             if self._services.refusals is not None:
                 self._services.refusals.take(environ, self._org, failure)
             return _refusal(failure)
@@ -96,6 +98,13 @@ class Shovey:
         except Exception:
             log.exception("defect while answering %s", path)
             return _refusal(Failure(500, "the server failed; its log says why"))
+
+    def _note(self, environ: Dict[str, Any], path: str, failure: Failure) -> None:
+        """Remember that a node may not report, for people who ask why its jobs have no end."""
+        pieces = path.split("/")
+        reports = environ["REQUEST_METHOD"] == "PUT" and len(pieces) == 5
+        if reports and self._org is not None and failure.status == 401:
+            note_refused(self._services, environ, (self._org, pieces[4]), "report", failure)
 
     def _serve(self, environ: Dict[str, Any], path: str) -> Any:
         if self._org is None:

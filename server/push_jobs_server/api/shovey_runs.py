@@ -46,6 +46,8 @@ class ShoveyRuns:
         check_reporter(self._org, asked.caller, node)
         job_id = find_serf_run(self._services, self._reads, self._org, run_id, node)
         itself = is_itself(asked.caller, node)
+        if itself:
+            self._services.refused.forget(self._org, node)
         report, last = read_report(asked.body, job_id, node, itself), read_last_chunks(asked.body)
         with self._pieces.of(job_id, node):
             chunks: List[SerfChunk] = []

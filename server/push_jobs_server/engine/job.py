@@ -372,8 +372,12 @@ class JobMachine:
         self._end(JobStatus.QUORUM_FAILED, now)
 
     def _time_out(self, now: float) -> None:
-        reason = f"still running after {self.request.run_timeout} s"
+        limit = f"{self.request.run_timeout} s"
         for node in self.open_nodes(NodeStatus.READY, NodeStatus.RUNNING):
+            silent = self.nodes[node] is NodeStatus.READY
+            reason = (
+                f"nothing was heard of it in {limit}" if silent else f"still running after {limit}"
+            )
             self._apply(node, Report(NodeInput.RUN_TIMEOUT, Outcome(reason=reason)))
             self._port.rehab(node)
         self._end(JobStatus.TIMED_OUT, now)

@@ -15,6 +15,9 @@ from push_jobs_server.engine.events import output_event
 from push_jobs_server.engine.job import RESULTS, JobMachine, Report
 from push_jobs_server.engine.node import NodeKey
 from push_jobs_server.engine.serf_orders import NodeKind, Order, SerfKnown
+from push_jobs_server.engine.serf_reports import meaning, too_much
+from push_jobs_server.engine.serf_stops import Unconfirmed
+from push_jobs_server.engine.stops import describe
 from push_jobs_server.records import Busy, JobRequest, LateResult, Outcome, OutputStored
 from push_jobs_server.serf_records import Decision, NodeStatusSeen, RunReport, SerfChunk, SerfRun
 from push_jobs_wire.messages import JobRef, Output
@@ -32,6 +35,9 @@ PATIENCE = 15.0
 """Seconds beyond its time limit in which a node may report: gossip and repeats take some."""
 ASK_AGAIN = 10.0
 """Seconds after which a start is sent again to a node of ours that never said anything about it."""
+UNCONFIRMED = "told over Serf, which confirms nothing"
+START_ATTEMPTS = 3
+"""Times that a start is sent because no Serf agent acknowledges it; then heartbeats bring it."""
 
 Answer = Callable[[object], None]
 
@@ -40,20 +46,23 @@ Answer = Callable[[object], None]
 class _Node:
     seen: NodeStatusSeen
     since: float
-    claims: bool = False
+    claims: Optional[bool] = None
+    """Whether a heartbeat since its last report said that its agent is ours; None without one."""
 
     @property
     def kind(self) -> NodeKind:
+        """A node of ours that says so no more has another agent by now, or somebody faked it."""
         if self.seen.ours:
-            return NodeKind.OURS
+            return NodeKind.CLAIMS if self.claims is False else NodeKind.OURS
         return NodeKind.CLAIMS if self.claims else NodeKind.OTHER
 
 
 @dataclass
 class _Part:
-    """A node's part in a job: when the command was last sent."""
+    """A node's part in a job: when the command was last sent, and how often."""
 
     sent_at: Optional[float] = None
+    sent: int = 0
 
 
 class SerfNodes:
@@ -69,7 +78,8 @@ class SerfNodes:
         self._parts: Dict[str, Dict[str, _Part]] = {}
         for job_id, node in known.runs:
             self._parts.setdefault(job_id, {})[node] = _Part()
-        self._orders: Dict[Tuple[str, str, NodeKind, bool], List[str]] = {}
+        self._orders: Dict[Order, List[str]] = {}
+        self._stops = Unconfirmed()
         self.next_check = engine.now + CHECK_EVERY
         engine.jobs.over_serf.update(known.runs)
 
@@ -116,8 +126,9 @@ class SerfNodes:
             return
         node = self._put(name, status)
         node.claims = extended
-        if node.seen.ours and status == NODE_UP:
+        if node.kind is NodeKind.OURS and status == NODE_UP:
             self._ask_again(name)
+            self._stop_again(name)
 
     def gone(self, name: str, reason: str) -> None:
         """The node's Serf agent left the cluster; its jobs go on, and it reports by itself."""
@@ -131,6 +142,7 @@ class SerfNodes:
         if self._engine.now < self.next_check:
             return
         self.next_check = self._engine.now + CHECK_EVERY
+        self._stops.forget(self._engine.now)
         for name, node in list(self._nodes.items()):
             if self._engine.wall - node.seen.at >= DOWN_AFTER:
                 self.gone(name, f"no heartbeat for {DOWN_AFTER / 60:.0f} minutes")
@@ -156,14 +168,21 @@ class SerfNodes:
     def _proven(self, name: str, ours: bool) -> None:
         """The node's own report says which agent it has: keep it, also for the next run."""
         node = self._nodes.get(name)
-        if node is not None and node.seen.ours is not ours:
+        if node is None:
+            return
+        node.claims = None if ours else node.claims
+        if node.seen.ours is not ours:
             node.seen = replace(node.seen, ours=ours)
             self._put(name, node.seen.status)
 
     # Their parts in jobs
 
     def commit(self, job_id: str, node: str) -> None:
-        """A node that is up is ready for a job."""
+        """A node that is up is ready for a job, unless that asks for what can't be sent to it."""
+        why_not = too_much(self._engine.jobs.by_id[job_id].request)
+        if why_not is not None:
+            self._hear(job_id, node, Report(NodeInput.NACK_COMMIT, Outcome(reason=why_not)))
+            return
         self._engine.jobs.over_serf.add((job_id, node))
         self._parts.setdefault(job_id, {})[node] = _Part()
         self._engine.batch(job_id).changes.append(SerfRun(job_id, node))
@@ -171,13 +190,20 @@ class SerfNodes:
 
     def start(self, job_id: str, node: str, again: bool = False) -> None:
         """Send the command to the node; ``again``: it may have it already."""
-        self._parts[job_id][node].sent_at = self._engine.now
+        part = self._parts[job_id][node]
+        part.sent_at, part.sent = self._engine.now, part.sent + 1
         self._order(START, job_id, node, again)
 
     def cancel(self, job_id: str, node: str) -> None:
         """Tell the node to stop; nothing comes back, so it counts as stopped at once (2.6)."""
         self._order(CANCEL, job_id, node)
-        self._hear(job_id, node, Report(NodeInput.ABORTED))
+        job, known = self._engine.jobs.by_id[job_id], self._nodes.get(node)
+        if known is not None and known.kind is NodeKind.OURS:
+            limit = job.request.run_timeout + PATIENCE
+            self._stops.told(job_id, node, self._engine.now + limit)
+        cancel = job.stops.of(node)
+        reason = None if cancel is None else f"{describe(cancel)}; {UNCONFIRMED}"
+        self._hear(job_id, node, Report(NodeInput.ABORTED, Outcome(reason=reason)))
 
     def give_up(self, job_id: str, node: str) -> None:
         """A node whose time is over may still run the command; one that never got it does not."""
@@ -196,23 +222,19 @@ class SerfNodes:
     def take_orders(self) -> List[Order]:
         """What has to be sent now."""
         orders, self._orders = self._orders, {}
-        found = []
-        for (action, job_id, kind, again), nodes in orders.items():
-            asked = self._engine.jobs.by_id[job_id].request
-            what = (action, job_id, asked.command, asked.run_timeout)
-            found.append(Order(*what, tuple(nodes), kind, again))
-        return found
+        return [replace(order, nodes=tuple(nodes)) for order, nodes in orders.items()]
 
     def _order(self, action: str, job_id: str, node: str, again: bool = False) -> None:
         """Send a command once the part is stored: the node's first report may follow at once."""
-        known = self._nodes.get(node)
-        key = (action, job_id, NodeKind.OTHER if known is None else known.kind, again)
-        job = self._engine.jobs.by_id[job_id]
+        known, job = self._nodes.get(node), self._engine.jobs.by_id.get(job_id)
+        kind = NodeKind.OTHER if known is None else known.kind
+        what = ("", 0) if job is None else (job.request.command, job.request.run_timeout)
+        order = Order(action, job_id, *what, (), kind, again)
 
         def stored() -> None:
             # Meanwhile the job may have been given up.
-            if action == CANCEL or job.waits_for(node):
-                self._orders.setdefault(key, []).append(node)
+            if action == CANCEL or (job is not None and job.waits_for(node)):
+                self._orders.setdefault(order, []).append(node)
 
         self._engine.batch(job_id).after.append(stored)
 
@@ -226,6 +248,11 @@ class SerfNodes:
             if job.waits_for(name):
                 self.start(job.id, name, again=True)
 
+    def _stop_again(self, name: str) -> None:
+        """The agent beside its Serf agent may have been away when a cancel came."""
+        for job_id in self._stops.of(name):
+            self._order(CANCEL, job_id, name, again=True)
+
     # What the thread that sends hears of orders
 
     def acked(self, job_id: str, node: str) -> None:
@@ -235,12 +262,18 @@ class SerfNodes:
 
     def unheard(self, order: Order) -> None:
         """No Serf agent of these nodes acknowledged a start; ours never run a job twice."""
+        details: Dict[str, object] = {"job": order.job_id, "nodes": list(order.nodes)}
+        self._engine.log("no Serf agent of this name acknowledged a start", details)
         job = self._engine.jobs.by_id.get(order.job_id)
         for name in order.nodes:
-            node = self._nodes.get(name)
-            ours_and_up = node and node.kind is NodeKind.OURS and node.seen.status == NODE_UP
-            if ours_and_up and job is not None and job.waits_for(name):
+            if job is not None and job.waits_for(name) and self._may_miss(job.id, name):
                 self.start(job.id, name, again=True)
+
+    def _may_miss(self, job_id: str, name: str) -> bool:
+        """True for a node of ours that is up, until it was sent the start some times."""
+        node, part = self._nodes.get(name), self._parts.get(job_id, {}).get(name)
+        ours_and_up = node and node.kind is NodeKind.OURS and node.seen.status == NODE_UP
+        return bool(ours_and_up and part and part.sent < START_ATTEMPTS)
 
     def refused(self, order: Order, nodes: Iterable[str], reason: str) -> None:
         """Our Serf agent did not take the command for these nodes.
@@ -305,7 +338,9 @@ class SerfNodes:
         if report.ours is not None:
             self._proven(report.node, report.ours)
         if what is not None:
-            self._take(report, self._report(report, what))
+            self._take(report, meaning(report, what, self._engine.wall))
+            if what is not NodeInput.ACK_RUN:
+                self._stops.confirmed(report.job_id, report.node)
         batch.after.append(lambda: answer(True))
         batch.failed.append(answer)
 
@@ -332,18 +367,6 @@ class SerfNodes:
             run = SerfRun(report.job_id, report.node, word=report.word)
             self._engine.batch(report.job_id).changes.append(run)
 
-    def _report(self, report: RunReport, what: NodeInput) -> Report:
-        wall = self._engine.wall
-        if what is NodeInput.ACK_RUN:
-            return Report(what, Outcome(started_at=wall), started=True)
-        exit_code = report.exit_status
-        if exit_code is None and what in RESULTS:
-            exit_code = 0 if what is NodeInput.SUCCEEDED else None
-        ran = what in RESULTS
-        began = wall - report.seconds if ran and report.seconds is not None else None
-        outcome = Outcome(exit_code, reason=report.error or None, started_at=began, ended_at=wall)
-        return Report(what, outcome, (b"", b"") if ran else None, started=ran)
-
     def chunks(self, new: Sequence[SerfChunk], answer: Answer) -> None:
         """Store pieces of one run; those that have their place are shown as output of the job."""
         batch = self._engine.batch(new[0].job_id)
@@ -354,8 +377,10 @@ class SerfNodes:
     def _store(self, new: Sequence[SerfChunk]) -> None:
         most = self._engine.rules.max_output
         for chunk in new:
-            too_much = chunk.begins_at is not None and chunk.begins_at >= most
-            kept = replace(chunk, data=b"") if too_much else chunk
+            beyond = chunk.begins_at is not None and chunk.begins_at >= most
+            kept = replace(chunk, data=b"") if beyond else chunk
+            if chunk.is_last:
+                self._stops.confirmed(chunk.job_id, chunk.node)
             self._engine.batch(chunk.job_id).changes.append(kept)
             if chunk.begins_at is not None and chunk.data:
                 self._show(chunk)
