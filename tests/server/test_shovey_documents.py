@@ -50,3 +50,10 @@ def test_a_job_that_did_not_begin_shows_no_nodes(status: JobStatus) -> None:
     part = JobNode(NodeStatus.UNAVAILABLE, Outcome(reason="the server was restarted"))
     assert job_document(with_node(part, status), {})["nodes"] == {}
     assert job_document(with_node(part), {})["nodes"] == {"down": ["n1"]}
+
+
+def test_a_job_that_a_restart_lost_shows_where_it_ran() -> None:
+    record = with_node(JobNode(NodeStatus.CRASHED), JobStatus.CRASHED)
+    record = replace(record, nodes={**record.nodes, "n2": JobNode(NodeStatus.UNAVAILABLE)})
+    shown = job_document(record, {})
+    assert (shown["status"], shown["nodes"]) == ("job_failed", {"killed": ["n1"], "down": ["n2"]})
