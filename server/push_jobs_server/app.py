@@ -138,7 +138,7 @@ class Server:
         self._identity = open_identity(settings, self.store)
         self._serf: Optional[SerfParts] = None
         if settings["serf.organization"] is not None:
-            self._serf = SerfParts(settings, self._engine, self._identity)
+            self._serf = SerfParts(settings, data_dir, self._engine, self._identity)
         self._refusals = RefusalLog(self._writer, settings["trusted_proxies"], time.time)
         self._housekeeper = Housekeeper(self.store, settings, self._refusals.flush)
         services = Services(

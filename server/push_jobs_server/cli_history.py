@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
 import click
 
 from push_jobs_server import settings
-from push_jobs_server.cli_support import data_dir_of, examples, format_option, notice, present
+from push_jobs_server.cli_support import (
+    choose_org,
+    data_dir_of,
+    examples,
+    format_option,
+    notice,
+    present,
+)
 from push_jobs_server.cli_times import Age, Moment, show_age, show_moment, since_epoch
 from push_jobs_server.operators import operator_name
 from push_jobs_wire.settings import Values
@@ -189,6 +196,19 @@ def export_command(
     from push_jobs_server.store.audit import entries
 
     now = time.time()
-    with _open_store(settings.load(data_dir_of(context))) as store:
+    values = settings.load(data_dir_of(context))
+    with _open_store(values) as store:
+        if org is not None and values["identity"] == "local":
+            _check_org(store, org)
         for entry in entries(store, org, since_epoch(since, now), since_epoch(until, now)):
             click.echo(json_line(entry))
+
+
+def _check_org(store: "Store", org: str) -> None:
+    """Raise CommandError for a name that no organization has or had."""
+    from push_jobs_server.identity.local import LocalIdentity
+    from push_jobs_server.store.audit import entries
+
+    # Of an organization that was deleted, the trail is what is left.
+    if next(entries(store, org), None) is None:
+        choose_org(LocalIdentity(store), org)

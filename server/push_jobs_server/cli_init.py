@@ -137,11 +137,6 @@ def _next_steps(plan: "Plan", installed: "Installed") -> List[str]:
     program = "push-jobs-server"
     if plan.data_dir != DEFAULT_DATA_DIR:
         program += f" --data-dir {shlex.quote(str(plan.data_dir))}"
-    host = values["zeromq.advertised_host"]
-    netloc = f"[{host}]" if ":" in host else host
-    scheme = "https" if values["tls.enabled"] else "http"
-    # Port 0: the real one is known once the server runs.
-    url = f"{scheme}://{netloc}:{values['http.port'] or 'PORT'}/organizations/{plan.org}"
     if values["identity"] == "chef":
         return [
             "Next:",
@@ -151,11 +146,29 @@ def _next_steps(plan: "Plan", installed: "Installed") -> List[str]:
             "Who may do what is read from the Chef server: as long as identity is chef, the "
             f"administrator {plan.admin} is not used.",
         ]
-    key = plan.admin_key_file or f"{plan.admin}.pem"
     return [
         "Next:",
         f"  {program} run",
         f"  {program} client create NODE --org {plan.org} --public-key FILE",
-        f"  push-jobs --server {url} --user {plan.admin} --key {shlex.quote(str(key))} \\",
-        f"    --fingerprint {installed.fingerprint} node list",
+        *_first_call(plan, installed),
+    ]
+
+
+def _first_call(plan: "Plan", installed: "Installed") -> List[str]:
+    """How the administrator asks the server for the first time."""
+    values = installed.settings
+    host = values["zeromq.advertised_host"]
+    netloc = f"[{host}]" if ":" in host else host
+    key = shlex.quote(str(plan.admin_key_file or f"{plan.admin}.pem"))
+    as_admin = f"/organizations/{plan.org} --user {plan.admin} --key {key}"
+    if values["tls.enabled"]:
+        # Port 0: the real one is known once the server runs.
+        return [
+            f"  push-jobs --server https://{netloc}:{values['http.port'] or 'PORT'}{as_admin} \\",
+            f"    --fingerprint {installed.fingerprint} node list",
+        ]
+    return [
+        f"  push-jobs --server https://{netloc}{as_admin} node list",
+        "tls.enabled is false: that is the address of a proxy with https in front of this server, "
+        "and --ca names the CA of its certificate unless that is a well-known one.",
     ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from push_jobs_server import settings
@@ -15,12 +13,12 @@ from push_jobs_server.cli_support import data_dir_of, examples
 def serf_key_command(context: click.Context) -> None:
     """Print the public key with which nodes over Serf verify commands.
 
-    The private one is in the file that the setting serf.signing_key names; it is made when it is
-    missing.
+    The private one is in the file that the setting serf.signing_key names. Without that setting it
+    is in the data directory, and made when it is missing.
     """
     from push_jobs_server.data import shovey_key
     from push_jobs_server.keys import public_pem
 
-    values = settings.load(data_dir_of(context))
-    key = shovey_key(Path(str(values["serf.signing_key"])))
+    data_dir = data_dir_of(context)
+    key = shovey_key(settings.load(data_dir), data_dir)
     click.echo(public_pem(key.public_key()), nl=False)

@@ -32,16 +32,22 @@ def run_command(context: click.Context) -> int:
 def check_config_command(context: click.Context) -> None:
     """Check settings, keys, certificates and database.
 
-    Nothing is started and nothing is changed.
+    Nothing is started and nothing is changed. What the server can run with, but nodes over Serf
+    can't, is told in notes.
     """
     from push_jobs_server.data_check import find_problems
+    from push_jobs_server.serf_check import find_notes
 
     data_dir = data_dir_of(context)
-    problems = find_problems(data_dir, settings.load(data_dir), time.time())
+    values = settings.load(data_dir)
+    problems = find_problems(data_dir, values, time.time())
+    notes = find_notes(values)
+    for note in notes:
+        notice(f"note: {note}")
     if problems:
         lines = "".join(f"\n  {problem}" for problem in problems)
         raise CommandError(f"{data_dir} cannot be used as it is:{lines}")
-    notice(f"{data_dir}: everything is in order")
+    notice(f"{data_dir}: " + ("the server can run" if notes else "everything is in order"))
 
 
 @click.command(

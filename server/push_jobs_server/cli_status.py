@@ -36,6 +36,9 @@ _LARGEST_ANSWER = 1_000_000
 def status_command(context: click.Context, format_: str) -> None:
     """Tell whether the server is running.
 
+    Nodes online are those with a connection of their own. With serf.organization set, it shows
+    besides how many nodes are up over Serf, and whether the Serf agent lets this machine connect.
+
     Exits with 8 when it cannot be reached.
     """
     data_dir = data_dir_of(context)
@@ -56,8 +59,27 @@ def status_command(context: click.Context, format_: str) -> None:
         "incarnation_id": answer.get("incarnation_id"),
         "nodes_online": answer.get("node_fsm_count"),
     }
-    heads = ("URL", "STATUS", "PID", "INCARNATION", "NODES ONLINE")
-    present(format_, shown, heads, [list(shown.values())])
+    heads: Tuple[str, ...] = ("URL", "STATUS", "PID", "INCARNATION", "NODES ONLINE")
+    row = list(shown.values())
+    over_serf = _over_serf(values)
+    if over_serf is not None:
+        heads += ("UP OVER SERF", "SERF AGENT")
+        agent = over_serf["agent_problem"] or "reached"
+        row += [over_serf["nodes_up"], f"{over_serf['agent']}: {agent}"]
+    present(format_, {**shown, "serf": over_serf}, heads, [row])
+
+
+def _over_serf(values: Values) -> Optional[Dict[str, Any]]:
+    if values["serf.organization"] is None:
+        return None
+    from push_jobs_server import serf_check  # needs the database library
+
+    return {
+        "organization": values["serf.organization"],
+        "nodes_up": serf_check.nodes_up(values),
+        "agent": values["serf.address"],
+        "agent_problem": serf_check.agent_problem(values),
+    }
 
 
 def _address(data_dir: Path, values: Values) -> str:

@@ -29,6 +29,9 @@ from push_jobs_wire.chef_auth import load_private_key
 from push_jobs_wire.errors import LocalError, PushJobsError
 from push_jobs_wire.settings import Values
 
+SHOVEY_KEY = "serf.signing_key"
+"""Setting that names the key which signs commands to nodes over Serf."""
+
 
 class DataError(LocalError):
     """Raised when a data directory cannot be made or used; the text names it and what to do."""
@@ -85,15 +88,37 @@ def signing_key(data_dir: Path) -> RSAPrivateKey:
     return _private_key(data_dir / SIGNING_KEY)
 
 
-def shovey_key(path: Path) -> RSAPrivateKey:
-    """Return the key that signs commands to nodes over Serf; makes one where there is none.
+def shovey_key(values: Values, data_dir: Path) -> RSAPrivateKey:
+    """Return the key that signs commands to nodes over Serf; it may have to be made first.
 
     It is used for nothing else, because that protocol signs with SHA-1 (shovey 4.2). Raises
-    PushJobsError that names its file.
+    PushJobsError that names setting and file.
     """
-    if not path.exists():
-        write_new(path, new_key_pair().private)
-    return _private_key(path)
+    path = Path(values[SHOVEY_KEY])
+    try:
+        if makes_shovey_key(values, data_dir):
+            write_new(path, new_key_pair().private)
+        return _private_key(path)
+    except LocalError as error:
+        raise DataError(f"{SHOVEY_KEY}: {error}{_remedy(error)}") from error
+
+
+def makes_shovey_key(values: Values, data_dir: Path) -> bool:
+    """Whether that key is not there and the server makes it.
+
+    It does so at the default path only: who chose a path means a key that the nodes know already.
+    """
+    path = values[SHOVEY_KEY]
+    return Path(path) == settings.default_path(SHOVEY_KEY, data_dir) and not os.path.lexists(path)
+
+
+def _remedy(error: LocalError) -> str:
+    if not isinstance(error.__cause__, FileNotFoundError):
+        return ""
+    return (
+        "; correct the setting, or put the key that the nodes know there "
+        "(without the setting the server makes a new one)"
+    )
 
 
 def _private_key(path: Path) -> RSAPrivateKey:

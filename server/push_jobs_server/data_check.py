@@ -37,10 +37,10 @@ def find_problems(data_dir: Path, values: Values, now: float) -> List[str]:
     if values["identity"] == "chef":
         checks.append(lambda: open_chef(values).close())
         private.append(Path(values["chef.key"]))
-    shovey_key = Path(values["serf.signing_key"])
-    if values["serf.organization"] is not None and shovey_key.exists():  # else the server makes it
-        checks.append(lambda: data.shovey_key(shovey_key))
-        private.append(shovey_key)
+    over_serf = values["serf.organization"] is not None
+    if over_serf and not data.makes_shovey_key(values, data_dir):
+        checks.append(lambda: data.shovey_key(values, data_dir))
+        private.append(Path(values[data.SHOVEY_KEY]))
     if values["tls.enabled"]:
         checks += [
             lambda: _check_tls(values, now),

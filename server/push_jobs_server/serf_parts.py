@@ -31,17 +31,20 @@ class SerfParts:
 
     Args:
         settings: with ``serf.organization`` set.
+        data_dir: where a signing key is made when none is set.
         engine: hears of everything, and its orders are taken.
         identity: knows which nodes are registered.
 
     Raises PushJobsError when the signing key can't be used.
     """
 
-    def __init__(self, settings: Values, engine: EngineThread, identity: Identity) -> None:
+    def __init__(
+        self, settings: Values, data_dir: Path, engine: EngineThread, identity: Identity
+    ) -> None:
         host, port = split_address(str(settings["serf.address"]))
         auth_key: Optional[str] = settings["serf.auth_key"]
         place = SerfPlace(host, port, auth_key, int(settings["serf.query_size_limit"]))
-        key = data.shovey_key(Path(str(settings["serf.signing_key"])))
+        key = data.shovey_key(settings, data_dir)
         self._beats = Heartbeats(str(settings["serf.organization"]), identity, engine.tell)
         self._link = SerfThread(place, key, engine.tell, self._beats.take)
         engine.orders = self._link

@@ -334,14 +334,19 @@ TABLE = Table(
 )
 
 
+def default_path(name: str, path: Path) -> Path:
+    """Return what ``load`` makes of a path that is not set; ``path`` as there."""
+    return Path(_base(_file(path)), str(TABLE.fields[name].default))
+
+
 def load(path: Path) -> Values:
     """Return the settings of a data directory, or of a settings file inside one.
 
     Relative paths come back joined to the data directory, and the advertised host is always set.
     Raises SettingsError with all mistakes.
     """
-    file = path if path.is_file() else path / FILE_NAME
-    base = os.path.abspath(file.parent)
+    file = _file(path)
+    base = _base(file)
     mapping, problems = read_yaml(file)
     try:
         values = TABLE.parse(mapping, str(file), base)
@@ -356,6 +361,14 @@ def load(path: Path) -> Values:
             "zeromq.advertised_host": values["zeromq.advertised_host"] or socket.gethostname(),
         }
     )
+
+
+def _file(path: Path) -> Path:
+    return path if path.is_file() else path / FILE_NAME
+
+
+def _base(file: Path) -> str:
+    return os.path.abspath(file.parent)
 
 
 def _absolute(url: str, base: str) -> str:

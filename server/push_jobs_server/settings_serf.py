@@ -29,7 +29,8 @@ FIELDS = (
         "serf.signing_key",
         "path",
         "shovey-sign.pem",
-        "RSA private key that signs commands to nodes over Serf; made when it is missing.",
+        "RSA private key that signs commands to nodes over Serf; "
+        "made when it is missing, but only at the default path.",
     ),
     count(
         "serf.query_size_limit",

@@ -189,6 +189,26 @@ def test_the_export_is_limited_by_time_and_organization(run: Commands, store: St
         assert run("audit", "export", *words).code == 2
 
 
+def test_the_export_of_an_organization_that_never_was_is_an_error(
+    run: Commands, store: Store
+) -> None:
+    assert "there is no organization nope; there are: acme" in run.bad(
+        "audit", "export", "--org", "nope", "--since", "1h"
+    )
+    store.write([created(1, org="old", status=JobStatus.COMPLETE)])
+    run.good("org", "create", "old")
+    assert "--force" in run.bad("org", "delete", "old")
+    run.good("org", "delete", "old", "--force")
+    assert [row["action"] for row in trail(run, "--org", "old")] == ["org.create", "org.delete"]
+    assert trail(run, "--org", "old", "--until", "1d") == []
+
+
+def test_organizations_of_a_chef_server_are_not_known_here(run: Commands) -> None:
+    chef = "identity: chef\nchef: {url: 'https://chef.example.com', user: push}\n"
+    (run.data_dir / "settings.yml").write_text(chef)
+    assert trail(run, "--org", "nope") == []
+
+
 def test_sudo_does_not_hide_who_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setenv("SUDO_USER", "carol")

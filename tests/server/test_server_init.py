@@ -65,6 +65,13 @@ def test_it_prints_the_fingerprint_of_the_ca_and_what_to_do_next(run: Commands) 
         assert path.name in out or path.name == "run"
 
 
+def test_without_tls_the_next_step_goes_to_the_proxy(run: Commands) -> None:
+    out = run.good(*INIT, "--set", "tls.enabled=false")
+    assert f"--server https://{HOST}/organizations/acme --user alice" in out
+    assert "alice.pem node list\n" in out and "address of a proxy" in out
+    assert "--fingerprint" not in out and "http://" not in out
+
+
 def test_the_administrators_key_is_printed_once_and_stored_nowhere(run: Commands) -> None:
     out = run.good(*INIT)
     found = re.findall(r"-----BEGIN RSA PRIVATE KEY-----\n.*?-----END [A-Z ]+-----\n", out, re.S)

@@ -10,12 +10,15 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Dict, Iterator
 
 import pytest
+from fake_serf import FakeSerf
 from server_commands import HOST, Commands, copy_of
 
-from push_jobs_server import data
+from push_jobs_server import data, settings
+from push_jobs_server.serf_records import NodeStatusSeen
+from push_jobs_server.store import Store
 
 ANSWER = {
     "status": "it's alive",
@@ -86,14 +89,46 @@ def test_a_running_server_is_asked_where_it_really_listens(run: Commands) -> Non
             "pid": 4711,
             "incarnation_id": "6e0f6a8c",
             "nodes_online": 2,
+            "serf": None,
         }
         assert f"https://127.0.0.1:{port}  it's alive  4711  6e0f6a8c" in run.good("status")
 
 
+def test_nodes_over_serf_are_counted_and_the_agent_is_tried(run: Commands) -> None:
+    agent = FakeSerf()
+    host, serf_port = agent.address
+    (run.data_dir / "settings.yml").write_text(
+        f"serf: {{organization: acme, address: '{host}:{serf_port}'}}\n"
+    )
+    database = Store(settings.load(run.data_dir)["database.url"])
+    seen = [("a", 1, "up"), ("b", 1, "up"), ("b", 2, "down"), ("c", 1, "new"), ("d", 1, "up")]
+    database.write([NodeStatusSeen("acme", *each, 1000.0) for each in seen])
+    database.write([NodeStatusSeen("other", "e", 1, "up", 1000.0)])
+    database.close()
+    expected: Dict[str, Any] = {
+        "organization": "acme",
+        "nodes_up": 2,
+        "agent": f"{host}:{serf_port}",
+    }
+    with serving(run.data_dir, 200, json.dumps(ANSWER).encode("ascii")) as port:
+        _note(run, port)
+        shown = json.loads(run.good("status", "--format", "json"))
+        assert shown["serf"] == {**expected, "agent_problem": None}
+        head, row = run.good("status").splitlines()
+        assert head.endswith("NODES ONLINE  UP OVER SERF  SERF AGENT")
+        assert row.split()[-4:] == ["2", "2", f"{host}:{serf_port}:", "reached"]
+        agent.close()
+        shown = json.loads(run.good("status", "--format", "json"))
+        assert shown["serf"] == {**expected, "agent_problem": "Connection refused"}
+        assert run.good("status").endswith(f"{host}:{serf_port}: Connection refused\n")
+        (run.data_dir / "push-jobs.db").unlink()
+        assert json.loads(run.good("status", "--format", "json"))["serf"]["nodes_up"] is None
+
+
 def test_without_a_note_the_settings_tell_where(run: Commands) -> None:
     with serving(run.data_dir, 200, json.dumps(ANSWER).encode("ascii")) as port:
-        settings = f"http: {{host: localhost, port: {port}}}\n"
-        (run.data_dir / "settings.yml").write_text(settings)
+        text = f"http: {{host: localhost, port: {port}}}\n"
+        (run.data_dir / "settings.yml").write_text(text)
         shown = json.loads(run.good("status", "--format", "json"))
     assert (shown["url"], shown["pid"]) == (f"https://localhost:{port}", None)
 

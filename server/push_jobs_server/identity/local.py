@@ -120,7 +120,7 @@ class LocalIdentity:
         with self._changing() as db:
             if not force and exists(db, jobs, org=name):
                 raise IdentityError(
-                    f"organization '{name}' has jobs; they are lost with it: delete it by force"
+                    f"organization '{name}' has jobs; they are lost with it: use --force"
                 )
             remove(db, organizations, f"organization '{name}'", name=name)
             for table in (jobs, grants, session_keys, node_sightings):
