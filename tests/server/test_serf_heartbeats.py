@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Iterator, List, Tuple
+import threading
+from types import SimpleNamespace
+from typing import Any, Callable, Iterator, List, Set, Tuple
 
 import pytest
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
+from push_jobs_server import serf_heartbeats
 from push_jobs_server.identity.base import Principal
-from push_jobs_server.serf_heartbeats import Heartbeats
+from push_jobs_server.serf_heartbeats import KNOWN_FOR, Heartbeats
 
 
 class Known:
-    """Identities that know one node."""
+    """Identities that know these nodes; ``asked`` counts questions."""
+
+    def __init__(self, *names: str) -> None:
+        self.names: Set[str] = set(names)
+        self.asked = 0
 
     def for_request(self) -> Known:
         return self
 
     def principals(self, org: str, name: str) -> List[Principal]:
-        return [Principal(name, "client", True, "key")] if (org, name) == ("acme", "n1") else []
+        self.asked += 1
+        known = org == "acme" and name in self.names
+        return [Principal(name, "client", True, "key")] if known else []
 
 
 class Told:
@@ -40,7 +49,7 @@ Beat = Callable[..., List[Tuple[Any, ...]]]
 def beat() -> Iterator[Beat]:
     """Sends a heartbeat; what the engine was told of it."""
     told = Told()
-    identity: Any = Known()
+    identity: Any = Known("n1")
     thread = Heartbeats("acme", identity, lambda news: news(told))  # type: ignore[arg-type]
 
     def send(**fields: str) -> List[Tuple[Any, ...]]:
@@ -70,3 +79,73 @@ def test_heartbeats_of_nobody_and_with_other_words(beat: Beat) -> None:
     assert beat(node="n2", status="up") == []
     assert beat(node="n1", status="asleep") == []
     assert beat(status="up") == []
+
+
+# For how long an answer counts
+
+
+class Beats:
+    """A thread that does not run: heartbeats are read at once, with a clock of ours."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.known = Known()
+        self.told = Told()
+        identity: Any = self.known
+        tell: Any = lambda news: news(self.told)
+        self.thread = Heartbeats("acme", identity, tell)
+
+    def counts(self, name: str) -> bool:
+        """Whether a heartbeat of this node counts now."""
+        self.told.beats.clear()
+        answered: List[bool] = []
+        self.thread._read(
+            json.dumps({"node": name, "status": "up"}).encode(), lambda: answered.append(True)
+        )
+        assert len(answered) == len(self.told.beats)
+        return bool(answered)
+
+
+@pytest.fixture
+def beats(monkeypatch: pytest.MonkeyPatch) -> Beats:
+    made = Beats()
+    monkeypatch.setattr(serf_heartbeats, "time", SimpleNamespace(monotonic=lambda: made.now))
+    return made
+
+
+def test_a_node_that_is_registered_later_is_seen_soon(beats: Beats) -> None:
+    """With its next heartbeat, 30 s later; a flood of strangers asks for each one now and then."""
+    assert not beats.counts("n1")
+    beats.known.names.add("n1")
+    beats.now += 1.0
+    assert not beats.counts("n1") and beats.known.asked == 1
+    beats.now += 29.0
+    assert beats.counts("n1") and beats.known.asked == 2
+
+
+def test_a_node_that_is_removed_is_seen_no_more_after_a_while(beats: Beats) -> None:
+    beats.known.names.add("n1")
+    assert beats.counts("n1")
+    beats.known.names.clear()
+    beats.now += 300.0
+    assert beats.counts("n1") and beats.known.asked == 1
+    beats.now += 301.0
+    assert not beats.counts("n1")
+    assert KNOWN_FOR <= 600.0
+
+
+def test_heartbeats_that_are_too_many_are_lost_and_nobody_waits(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(serf_heartbeats, "_MOST_WAITING", 2)
+    thread = Beats().thread
+
+    def flood() -> None:
+        for _ in range(3):
+            thread.take(b"{}", lambda: None)
+
+    sender = threading.Thread(target=flood, daemon=True)
+    sender.start()
+    sender.join(PATIENCE)
+    assert not sender.is_alive()
+    assert len(caplog.messages) == 1 and "a heartbeat was lost" in caplog.text

@@ -161,12 +161,51 @@ def test_an_agent_that_says_nothing_is_tried_again(
     try:
         with closing(agent.listener.accept()[0]):
             wait_until(lambda: news, "the engine to hear that the agent is not there")
-            assert "said nothing" in str(Heard(news).problem)
+            assert "did not answer" in str(Heard(news).problem)
             agent.accept()
             wait_until(lambda: Heard(news).problem is None, "the engine to hear that it is there")
     finally:
         thread.stop()
         thread.join(PATIENCE)
+
+
+def test_an_agent_that_answers_no_more_is_away(
+    agent: Agent,
+    thread: SerfThread,
+    news: List[Callable[..., None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Heard(news).problem is None
+    monkeypatch.setattr("push_jobs_server.transports.serf.ANSWER_WITHIN", 0.1)
+    with closing(agent.connection):
+        thread.submit(order("start", "n1"))
+        thread.submit(order("cancel", "n2"))
+        wait_until(lambda: Heard(news).problem, "the engine to hear that the agent is away")
+        assert "is away: it did not answer" in str(Heard(news).problem)
+        monkeypatch.setattr("push_jobs_server.transports.serf.ANSWER_WITHIN", PATIENCE)
+        agent.accept()
+    assert agent.query()["FilterNodes"] == ["n2"]
+    assert Heard(news).problem is None
+
+
+def test_a_defect_of_ours_is_told_and_survived(
+    agent: Agent,
+    thread: SerfThread,
+    news: List[Callable[..., None]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(payload: bytes, counts: Callable[[], None]) -> None:
+        raise ZeroDivisionError("a defect")
+
+    with monkeypatch.context() as patched, closing(agent.connection):
+        patched.setattr(thread, "_take_beat", fail)
+        agent.event(f"query:{shovey.HEARTBEAT}", Name=shovey.HEARTBEAT, ID=7, Payload=b"{}")
+        wait_until(lambda: Heard(news).problem, "the engine to hear of it")
+        assert "a defect of this server" in str(Heard(news).problem)
+        assert "ZeroDivisionError" in caplog.text
+        agent.accept()
+    wait_until(lambda: Heard(news).problem is None, "the engine to hear that the agent is there")
 
 
 def order(action: str, *nodes: str) -> Order:

@@ -71,8 +71,8 @@ CASES = [
 
 
 @pytest.fixture
-def desk(sqlite_store_url: str, caplog: pytest.LogCaptureFixture) -> Iterator[ShoveyDesk]:
-    with open_shovey_desk(sqlite_store_url) as made:
+def desk(store_url: str, caplog: pytest.LogCaptureFixture) -> Iterator[ShoveyDesk]:
+    with open_shovey_desk(store_url) as made:
         made.beat(NODE)
         made.beat(OTHER)
         with caplog.at_level(logging.INFO, "push_jobs_server"):

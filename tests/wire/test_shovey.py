@@ -98,6 +98,15 @@ def test_the_second_signature_is_enough_by_itself_and_none_is_not() -> None:
             shovey.verify(wrong, parts(KEY))
 
 
+def test_a_payload_that_no_query_could_carry_is_refused_unread() -> None:
+    longest = 65536
+    payload = {"command": "x" * (longest - len(b'{"command":""}'))}
+    assert shovey.decode(shovey.encode(payload)) == payload
+    payload["command"] += "x"
+    with pytest.raises(RemoteError, match=f"a payload of {longest + 1} bytes"):
+        shovey.decode(shovey.encode(payload))
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_reader(data: bytes) -> None:
     try:

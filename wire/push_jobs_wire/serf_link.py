@@ -75,6 +75,11 @@ class SerfLink:
         else:
             self._request("stream", {"Type": self._stream})
 
+    @property
+    def due(self) -> Optional[int]:
+        """The number of the first request that waits for its answer, if any does."""
+        return self._reader.due
+
     # What goes out
 
     @property

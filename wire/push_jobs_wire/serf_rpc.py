@@ -87,6 +87,11 @@ class Reader:
         """A request is on its way."""
         self._commands[seq] = command
 
+    @property
+    def due(self) -> Optional[int]:
+        """The number of the first request whose answer has not come, if there is any."""
+        return next(iter(self._commands), None)
+
     def feed(self, data: bytes) -> List[Record]:
         """The records that are complete with these bytes.
 

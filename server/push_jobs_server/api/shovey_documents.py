@@ -12,13 +12,12 @@ from push_jobs_wire.shovey_words import JOB_WORDS, REPORTS, RUN_WORDS
 from push_jobs_wire.states import JobStatus, NodeStatus
 
 NEVER = "0001-01-01T00:00:00Z"
-_NOTHING_RAN = (JobStatus.QUORUM_FAILED, JobStatus.CRASHED)
 
 
 def job_document(job: JobRecord, runs: Mapping[str, SerfRun]) -> Dict[str, Any]:
     """A job with its nodes by their words; one that never ran has none."""
     nodes: Dict[str, List[str]] = {}
-    for name, node in job.nodes.items() if job.status not in _NOTHING_RAN else ():
+    for name, node in job.nodes.items() if _began(job) else ():
         nodes.setdefault(run_word(node, runs.get(name)), []).append(name)
     return {
         "id": job_uuid(job.id),
@@ -71,6 +70,13 @@ def moment(at: float) -> str:
     """RFC 3339 in UTC, with as many digits of the second as it takes."""
     text = datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
     return text.rstrip("0").rstrip(".") + "Z"
+
+
+def _began(job: JobRecord) -> bool:
+    """False when nothing ran; a job that a restart lost on all its nodes is called crashed, too."""
+    if job.status is JobStatus.CRASHED:
+        return any(node.status is NodeStatus.CRASHED for node in job.nodes.values())
+    return job.status is not JobStatus.QUORUM_FAILED
 
 
 def _exit_status(node: JobNode) -> int:

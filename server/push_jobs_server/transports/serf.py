@@ -33,7 +33,9 @@ log = logging.getLogger("push_jobs_server.serf")
 STREAM = f"query:{shovey.HEARTBEAT},member-failed,member-leave"
 CONNECT_WITHIN = 5.0
 ENTER_WITHIN = 10.0
-"""Seconds for an agent to let us in; one that does not is tried again."""
+"""Seconds for an agent to answer until it has let us in; one that does not is tried again."""
+ANSWER_WITHIN = 5.0
+"""Seconds for an agent that has let us in to answer the request that waits for the longest time."""
 LAST_WORDS = 1.0
 """Seconds that the agent has for the last commands when the server stops."""
 CANCEL_LASTS = 60.0
@@ -97,6 +99,8 @@ class SerfThread(threading.Thread):
         self._orders: "queue.Queue[Tuple[Order, float]]" = queue.Queue(_MOST_ORDERS)
         self._counted: "queue.Queue[int]" = queue.Queue()
         self._queries: Dict[int, _Query] = {}
+        self._due: Optional[int] = None
+        self._due_since = 0.0
         self._name = ""
         self._told: Optional[str] = ""
         self._stopping = False
@@ -146,6 +150,7 @@ class SerfThread(threading.Thread):
         where = (self._place.host, self._place.port)
         connection = socket.create_connection(where, CONNECT_WITHIN)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.setblocking(False)
         return connection
 
@@ -188,19 +193,24 @@ class SerfThread(threading.Thread):
         with selectors.DefaultSelector() as selector:
             selector.register(self._wake_read, selectors.EVENT_READ)
             selector.register(connection, selectors.EVENT_READ)
-            until = time.monotonic() + ENTER_WITHIN
             while not self._stopping:
                 self._send_orders()
                 self._answer_beats()
-                writing = selectors.EVENT_WRITE if self._flush(connection) else 0
-                selector.modify(connection, selectors.EVENT_READ | writing)
-                ready = {key.fileobj for key, _ in selector.select(self._patience(until))}
-                if self._wake_read in ready:
-                    self._drain_wake()
-                if connection in ready:
-                    self._read(connection)
+                self._turn(selector, connection)
         if self._link.ready and not self._orders.empty():
             self._say_last(connection)
+
+    def _turn(self, selector: selectors.BaseSelector, connection: socket.socket) -> None:
+        """Send, wait, and read; raises RemoteError when the agent owes an answer for too long."""
+        writing = selectors.EVENT_WRITE if self._flush(connection) else 0
+        selector.modify(connection, selectors.EVENT_READ | writing)
+        ready = {key.fileobj: events for key, events in selector.select(self._patience())}
+        if self._wake_read in ready:
+            self._drain_wake()
+        if ready.get(connection, 0) & selectors.EVENT_READ:
+            self._read(connection)
+        elif self._patience() == 0:  # and the answer is not there, even if we were held up
+            raise RemoteError(f"it did not answer for {self._longest():.0f} s")
 
     def _say_last(self, connection: socket.socket) -> None:
         """Send what was promised before the end, such as a cancel, and let the agent read it."""
@@ -214,14 +224,20 @@ class SerfThread(threading.Thread):
                 if not connection.recv(_PIECE):
                     return
 
-    def _patience(self, until: float) -> Optional[float]:
-        """Seconds to wait for the agent; raises RemoteError when it lets nobody in."""
-        if self._link.ready:
+    def _patience(self) -> Optional[float]:
+        """Seconds to wait for the answer that is due, None when there is none.
+
+        They count from when that answer became the next one: others may have been sent before it.
+        """
+        now, due = time.monotonic(), self._link.due
+        if due is None:
             return None
-        left = until - time.monotonic()
-        if left <= 0:
-            raise RemoteError(f"it said nothing for {ENTER_WITHIN:.0f} s")
-        return left
+        if due != self._due:
+            self._due, self._due_since = due, now
+        return max(0.0, self._due_since + self._longest() - now)
+
+    def _longest(self) -> float:
+        return ANSWER_WITHIN if self._link.ready else ENTER_WITHIN
 
     def _flush(self, connection: socket.socket) -> bool:
         """Send what can be sent now; True when something is left."""
