@@ -20,19 +20,10 @@ GENERATED = (
     "settings-server.md",
 )
 WRITTEN = (
-    "README.md",
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "docs/architecture.md",
-    "docs/beside-chef-server.md",
-    "docs/chef-identity.md",
-    "docs/getting-started-with-chef.md",
-    "docs/history.md",
-    "docs/live-output.md",
-    "docs/keys.md",
-    "docs/migrating-from-chef-push-jobs.md",
-    "docs/nodes.md",
-    "docs/security.md",
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+    *sorted(
+        f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md") if page.name not in GENERATED
+    ),
 )
 PAGES = (*WRITTEN, *(f"docs/{name}" for name in GENERATED))
 

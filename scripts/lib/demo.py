@@ -281,6 +281,7 @@ Everything runs on. To try more, open another terminal and paste:
   push-jobs job list
 
 What nodes may run is in {demo.folder}/NODE/whitelist.json; logs are in {demo.folder}/*.log.
+The demo ends when its server or one of its agents ends.
 Ctrl-C stops everything and removes the folder."""
 
 
