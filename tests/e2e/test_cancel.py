@@ -114,7 +114,7 @@ def test_again_and_after_the_end(nodes: Nodes) -> None:
     assert nodes.house.push_jobs(*cancel, "--grace", "0").code == 0
     assert nodes.living("web1") == []
     done = nodes.house.push_jobs(*cancel)
-    assert done.code == 0 and "of 1 nodes 1 ended before" in done.err
+    assert done.code == 0 and "of 1 node 1 ended before" in done.err
     job = nodes.house.job(job_id)
     assert [each["grace"] for each in job["cancels"]] == [600.0, 300.0, 0.0]
 

@@ -65,7 +65,7 @@ def test_lines_are_printed_before_the_job_ends(house: House, gate: Path) -> None
     process.stdout.close()
     process.stderr.close()
     assert rest.startswith("web1: last\nNODE")
-    assert "web1: careful\n" in errors and "complete: 1 of 1 nodes succeeded" in errors
+    assert "web1: careful\n" in errors and "complete: 1 of 1 node succeeded" in errors
 
 
 def test_what_was_printed_so_far_can_be_read(house: House, gate: Path) -> None:

@@ -190,7 +190,7 @@ def test_watch_prints_the_result(stub: PushyStub, run: Run) -> None:
     code, out, err = run("job", "watch", job_id[:8])
     assert code == 3
     assert out.splitlines()[1].split() == ["web1", "failed", "3", "2.0", "s", "-"]
-    assert err.splitlines()[-1] == "complete: 0 of 1 nodes succeeded; 1 failed"
+    assert err.splitlines()[-1] == "complete: 0 of 1 node succeeded; 1 failed"
     assert "running: 0 of 1 done" in err.splitlines()
 
 
@@ -209,7 +209,7 @@ def test_watch_prints_events_as_json_lines(stub: PushyStub, run: Run) -> None:
         "timestamp": "2024-05-14T09:26:53.123456Z",
         "data": {"node": "web1", "status": "success"},
     }
-    assert err.endswith("complete: 1 of 1 nodes succeeded\n")
+    assert err.endswith("complete: 1 of 1 node succeeded\n")
 
 
 @pytest.mark.parametrize("format_", ["table", "json", "jsonl"])

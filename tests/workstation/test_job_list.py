@@ -96,7 +96,7 @@ def test_the_newest_jobs_are_listed_and_the_rest_is_mentioned(stub: PushyStub, r
 def test_options_of_the_command_are_filters(stub: PushyStub, run: Run) -> None:
     words = "--status running --status voting --node web1 --command true --requestor bob".split()
     done = run("job", "list", *words, "--since", "2024-05-14", "--until", "1h")
-    assert (done.code, done.out, done.err) == (0, "", "no job is like that\n")
+    assert (done.code, done.out, done.err) == (0, "", "no job matches\n")
     (query,) = queries(stub)
     until = datetime.fromisoformat(query.pop("until")[0][:-1] + "+00:00")
     assert timedelta(0) < datetime.now(timezone.utc) - until - timedelta(hours=1) < timedelta(0, 60)

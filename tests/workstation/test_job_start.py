@@ -118,8 +118,8 @@ def test_a_start_needs_nodes(run: Run) -> None:
 @pytest.mark.parametrize(
     "status, nodes, code, line",
     [
-        ("complete", {"web1": ran(0)}, 0, "complete: 1 of 1 nodes succeeded"),
-        ("quorum_failed", {"web1": {"status": "nacked"}}, 7, "0 of 1 nodes succeeded; 1 nacked"),
+        ("complete", {"web1": ran(0)}, 0, "complete: 1 of 1 node succeeded"),
+        ("quorum_failed", {"web1": {"status": "nacked"}}, 7, "0 of 1 node succeeded; 1 nacked"),
         ("quorum_failed", {"web1": {"status": "unavailable"}}, 4, "1 unavailable"),
         ("timed_out", {"web1": {"status": "timed_out"}}, 5, "timed_out: "),
         ("aborted", {"web1": {"status": "aborted"}}, 6, "aborted: "),

@@ -60,10 +60,16 @@ def parse_server(url: str) -> ServerAddress:
     match = _ORGANIZATION.fullmatch(parts.path)
     complaint = _complaint(parts, host)
     if complaint is None and match is None:
-        complaint = "does not end in /organizations/ORG"
+        complaint = _wrong_path(parts.path)
     if complaint is not None or match is None:
         raise _wrong(url, complaint or "")
     return ServerAddress(parts.scheme, host, port, match[1])
+
+
+def _wrong_path(path: str) -> str:
+    if _ORGANIZATION.fullmatch(path.lower()):
+        return "has upper case letters in its path: names of organizations are lower case"
+    return "does not end in /organizations/ORG"
 
 
 def _complaint(parts: SplitResult, host: str) -> Optional[str]:

@@ -25,9 +25,11 @@ from push_jobs.commands_start import start_job
 from push_jobs.commands_watch import watch_job
 from push_jobs.commands_whoami import whoami
 from push_jobs.errors import PushJobsClientError, UsageError
+from push_jobs.failures import next_steps
 from push_jobs.options import examples
 from push_jobs.printing import notice
 from push_jobs.profiles import VARIABLES
+from push_jobs.root_group import RootGroup
 
 _FLAGS = {
     "profile": ("NAME", "Profile in ~/.config/push-jobs/config.yml to use."),
@@ -40,6 +42,7 @@ _FLAGS = {
 
 
 @click.group(
+    cls=RootGroup,
     params=[
         click.Option([f"--{name}"], metavar=metavar, help=f"{text}  [env: {VARIABLES[name]}]")
         for name, (metavar, text) in _FLAGS.items()
@@ -107,7 +110,7 @@ def _run(arguments: Optional[Sequence[str]]) -> int:
 def _explained(error: PushJobsClientError) -> str:
     problems = error.problems if isinstance(error, UsageError) else ()
     if len(problems) < 2:
-        return f"Error: {error}"
+        return "\n".join((f"Error: {error}", *next_steps(error)))
     listed = "\n".join("- " + problem.replace("\n", "\n  ") for problem in problems)
     return f"Error: {len(problems)} things are wrong:\n{listed}"
 

@@ -236,9 +236,10 @@ class Client(JobFollowing, NodeQueries):
     def resolve(self, prefix: str) -> str:
         """Return the full id of the only job whose id begins with ``prefix``.
 
+        Dashes, as knife-shove and goiardi print them in ids, do not count.
         Raises UnknownJob when there is none, AmbiguousId when there are several.
         """
-        wanted = prefix.strip().lower()
+        wanted = prefix.strip().lower().replace("-", "")
         if FULL_ID.fullmatch(wanted):
             return wanted
         if not re.fullmatch("[0-9a-f]{1,31}", wanted):

@@ -69,6 +69,9 @@ def cancel_job(
     so; on nodes that were still asked whether they are ready it will not run. Nodes that have
     ended keep their results. Cancelling again is no error.
 
+    Over Serf nothing confirms a stop: such a node counts as stopped once it was told, and its own
+    abort_grace counts, not --grace. Cancels are repeated until they reach an agent of ours.
+
     The exit code is 0 when no chosen node runs the command any more, 3 when one was lost before it
     said so.
     """
@@ -96,7 +99,8 @@ def summary(answer: Cancellation) -> str:
     }
     counts = ((len(answer.named(effect)), text) for effect, text in words.items())
     parts = "; ".join(f"{count} {text}" for count, text in counts if count)
-    return f"cancelling job {answer.job_id}: of {len(answer.nodes)} nodes {parts}"
+    total = tables.count_nodes(len(answer.nodes))
+    return f"cancelling job {answer.job_id}: of {total} {parts}"
 
 
 def _wait(
@@ -132,7 +136,9 @@ def _left(job: Job, pending: Sequence[str]) -> int:
 def _describer(pending: Sequence[str]) -> Callable[[Job], str]:
     def describe(job: Job) -> str:
         total = len(pending)
-        return f"stopping: {total - _left(job, pending)} of {total} nodes have stopped"
+        have = "has" if total == 1 else "have"
+        stopped = total - _left(job, pending)
+        return f"stopping: {stopped} of {tables.count_nodes(total)} {have} stopped"
 
     return describe
 

@@ -95,7 +95,7 @@ def _print_list(jobs: List[JobSummary], filters: Mapping[str, Any]) -> None:
         tables.print_jobs(jobs)
     else:
         asked = any(filters.values())
-        notice("no job is like that" if asked else "there are no jobs yet")
+        notice("no job matches" if asked else "there are no jobs yet")
 
 
 @job_group.command(

@@ -104,9 +104,10 @@ def start_job(
         _print_started(job_id, format_)
         return exit_codes.SUCCEEDED
     notice(f"started job {job_id}")
+    # Before any output: it prints the id, which a reader needs first.
+    report = _Report(client, job_id, format_, options["capture"] and not follow)
     if follow:
         print_live(context, client, job_id, (), STREAMS, format_)
-    report = _Report(client, job_id, format_, options["capture"] and not follow)
     progress = Progress(can_redraw(report.streams))
     job = watch(context, client, job_id, progress, report.update)
     report.end(job)

@@ -40,6 +40,20 @@ def translate(error: BaseException, address: str, timeout: float) -> ServerUnrea
     return _connection(cause, error, address)
 
 
+def next_steps(error: BaseException) -> Iterator[str]:
+    """Yield what people may do about a server that nothing reached."""
+    if not isinstance(error, ServerUnreachable) or isinstance(error, UntrustedServer):
+        return
+    if error.may_have_arrived:
+        return
+    yield (
+        "see whether the server runs, and whether this is its address: "
+        "--server, PUSHJOBS_SERVER or the profile says it"
+    )
+    if error.address.endswith(":443"):
+        yield "a URL without a port means 443; the server's usual port is 10003"
+
+
 def _connection(
     cause: Optional[BaseException], error: BaseException, address: str
 ) -> ServerUnreachable:

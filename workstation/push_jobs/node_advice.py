@@ -8,12 +8,15 @@ from typing import Optional
 from push_jobs.node_models import NodeDetail, NodeRefusal, Presence
 
 _OF_SETTINGS = ("bad_key", "not_allowed")
+_SERF_AWAY = "the Serf agent of this server ("
 
 
 def advice(node: NodeDetail) -> Optional[str]:
     """One sentence, or None when there is nothing to do or nothing is known."""
     if node.brief:
         return None
+    if not node.available and (node.reason or "").startswith(_SERF_AWAY):
+        return "start the Serf agent on the server; nothing is wrong with the node"
     if node.refusal is not None and _counts(node, node.refusal):
         return _after_refusal(node, node.refusal)
     if node.online:

@@ -22,6 +22,7 @@ format_option = click.option(
     help="How to print results: for people, as one JSON value, or as one JSON object a line.",
 )
 
+_SIGNER = "push_jobs.signer"
 
 Value = TypeVar("Value")
 
@@ -48,9 +49,18 @@ def connect(context: click.Context) -> Client:
     target = find_target(context.find_root().params, os.environ)
     for warning in target.warnings:
         notice(f"warning: {warning}")
+    context.meta[
+        _SIGNER
+    ] = f"it was signed as '{target.user}' with {target.key_file}; --user and --key choose them"
     client = target.connect()
     context.call_on_close(client.close)
     return client
+
+
+def signer(context: click.Context) -> Optional[str]:
+    """Return whose key signs the requests of this command line, and how to choose another."""
+    text: Optional[str] = context.meta.get(_SIGNER)
+    return text
 
 
 def again(context: click.Context, *words: str) -> str:

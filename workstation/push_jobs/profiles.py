@@ -51,10 +51,9 @@ def merge(flags: Mapping[str, Optional[str]], environ: Mapping[str, str]) -> Mer
 def _profile(file: ProfileFile, wanted: Optional[str], problems: List[str]) -> Mapping[str, str]:
     name = wanted or file.default
     if wanted is not None and wanted not in file.profiles:
-        there = ", ".join(sorted(file.profiles)) or "no profiles"
-        problems.append(
-            escape_line(f"there is no profile '{wanted}' in {file.path}: it has {there}")
-        )
+        there = "it has " + (", ".join(sorted(file.profiles)) or "no profiles")
+        why = there if file.path.exists() else "the file does not exist"
+        problems.append(escape_line(f"there is no profile '{wanted}' in {file.path}: {why}"))
     return file.profiles.get(name, {}) if name is not None else {}
 
 

@@ -110,11 +110,16 @@ def print_identity(found: Identity) -> None:
     print_table(("MAY", "ALLOWED", "RULE"), rows)
 
 
+def count_nodes(count: int) -> str:
+    """Return ``1 node`` or ``2 nodes``."""
+    return f"{count} node" if count == 1 else f"{count} nodes"
+
+
 def summary(job: Job) -> str:
     """Return one line on how the job ended."""
     counts = Counter(node.status for node in job.nodes)
     succeeded = counts.pop(NodeStatus.SUCCEEDED, 0)
-    text = f"{job.status.value}: {succeeded} of {len(job.nodes)} nodes succeeded"
+    text = f"{job.status.value}: {succeeded} of {count_nodes(len(job.nodes))} succeeded"
     others = ", ".join(
         f"{counts[status]} {status.value}" for status in NodeStatus if counts[status]
     )

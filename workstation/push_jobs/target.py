@@ -27,6 +27,7 @@ class Target:
     server: str
     user: str
     key: RSAPrivateKey = field(repr=False)
+    key_file: Path
     ca: Optional[Path]
     fingerprint: Optional[str]
     warnings: List[str]
@@ -52,6 +53,7 @@ def find_target(flags: Mapping[str, Optional[str]], environ: Mapping[str, str]) 
         server=values["server"],
         user=values["user"],
         key=key,
+        key_file=path,
         ca=ca,
         fingerprint=values.get("fingerprint"),
         warnings=[] if warning is None else [warning],
