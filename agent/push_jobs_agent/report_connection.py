@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import http.client
+import json
 import os
+import re
 import ssl
 import time
 import urllib.request
@@ -86,7 +88,8 @@ class ReportConnection:
             self.close()  # more than anybody reads
         goiardi = response.getheader("X-Goiardi") is not None
         problem = "" if response.status < 300 else _words(response.status, body)
-        return Answer(put, response.status, problem, goiardi)
+        unknown = response.status == 404 and _is_unknown(body)
+        return Answer(put, response.status, problem, goiardi, unknown)
 
     def _connect(self) -> http.client.HTTPConnection:
         host, port = self._proxy[0] if self._proxy else (self._host, self._port)
@@ -162,6 +165,21 @@ def _proxy(config: Config, scheme: str, host: str) -> Optional[Proxy]:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
         headers["Proxy-Authorization"] = f"Basic {base64.b64encode(pair).decode('ascii')}"
     return (parts.hostname or "", parts.port or 80), headers
+
+
+_UNKNOWN = re.compile(
+    r"shovey job \S+ not found|run \S+ for node \S+ not found|sql: no rows in result set"
+)
+"""How the Shovey API says that it has no such run; the last is a goiardi with an SQL store."""
+
+
+def _is_unknown(body: bytes) -> bool:
+    """True for a 404 of the Shovey API itself; others come from a proxy or from a wrong way."""
+    try:
+        error: Any = json.loads(body)["error"]
+        return len(error) == 1 and _UNKNOWN.fullmatch(error[0]) is not None
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return False
 
 
 def _words(status: int, body: bytes) -> str:

@@ -117,6 +117,29 @@ def test_other_answers(server: ReportServer, tmp_path: Path, status: int) -> Non
     assert not answer.goiardi
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "unknown"),
+    [
+        (404, b'{"error":["shovey job 1c29a55f not found"]}', True),
+        (404, b'{"error":["run 1c29a55f for node web1 not found"]}', True),
+        (404, b'{"error":["sql: no rows in result set"]}', True),
+        (503, b'{"error":["shovey job 1c29a55f not found"]}', False),
+        (404, b'{"error":["organization acme not found"]}', False),
+        (404, b'{"error":[404]}', False),
+        (404, b'{"error":[]}', False),
+        (404, b'["shovey job 1c29a55f not found"]', False),
+        (404, b"<html>shovey job 1c29a55f not found</html>", False),
+        (404, b"", False),
+    ],
+)
+def test_only_the_api_itself_says_that_a_run_is_unknown(
+    server: ReportServer, tmp_path: Path, status: int, body: bytes, unknown: bool
+) -> None:
+    server.status, server.answer = status, body
+    (answer,) = one(settings(tmp_path, server.url))
+    assert answer.unknown is unknown
+
+
 def test_no_server_and_no_key(server: ReportServer, tmp_path: Path) -> None:
     (answer,) = one(settings(tmp_path, "http://127.0.0.1:1"))
     assert (answer.status, answer.problem) == (0, "Connection refused")
