@@ -63,13 +63,22 @@ class ReportConnection:
                 return self._send(put, headers, True)
         except (OSError, http.client.HTTPException, PushJobsError, ValueError) as error:
             self.close()
-            return Answer(put, 0, _cause(error))
+            return Answer(put, 0, self._problem(error))
 
     def close(self) -> None:
         """Hang up."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+
+    def _problem(self, error: BaseException) -> str:
+        cause = _cause(error)
+        if not isinstance(error, ssl.SSLCertVerificationError):
+            return cause
+        where = f"https://{self._netloc}"
+        file = self._config["ca_file"]
+        hint = "set ca_file to its CA" if file is None else f"ca_file is {file}: is that its CA?"
+        return f"the certificate of {where} is not trusted: {cause} ({hint})"
 
     def _send(self, put: Put, headers: Mapping[str, str], fresh: bool) -> Answer:
         if fresh:

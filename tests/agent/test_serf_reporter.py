@@ -185,11 +185,21 @@ def safe(tmp_path: Path) -> Iterator[ReportServer]:
 
 def test_certificates_are_verified(safe: ReportServer, tmp_path: Path) -> None:
     (answer,) = one(settings(tmp_path, safe.url))
-    assert answer.status == 0 and "certificate" in answer.problem
+    assert answer.status == 0
+    assert answer.problem.startswith(f"the certificate of {safe.url} is not trusted: ")
+    assert answer.problem.endswith("(set ca_file to its CA)")
     assert one(settings(tmp_path, safe.url, ca_file=str(tmp_path / "ca.pem")))[0].status == 200
     (tmp_path / "certs").mkdir()
     (tmp_path / "certs" / "ca.crt").write_bytes((tmp_path / "ca.pem").read_bytes())
     assert one(settings(tmp_path, safe.url))[0].status == 200
+
+
+def test_a_ca_file_that_does_not_fit_is_named(safe: ReportServer, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    tls_context(tmp_path / "other")
+    wrong = str(tmp_path / "other" / "ca.pem")
+    (answer,) = one(settings(tmp_path, safe.url, ca_file=wrong))
+    assert answer.problem.endswith(f"(ca_file is {wrong}: is that its CA?)")
 
 
 def test_https_goes_through_a_proxy(safe: ReportServer, tmp_path: Path) -> None:
