@@ -94,13 +94,14 @@ class Answer:
     """What became of a ``Put``.
 
     ``status`` is that of HTTP; 0 means that there was none, and ``problem`` says why. ``goiardi``:
-    the server says that it is one.
+    the server says that it is one. ``unknown``: the Shovey API itself says that it has no such run.
     """
 
     put: Put
     status: int
     problem: str = ""
     goiardi: bool = False
+    unknown: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import argparse
 import signal
 import sys
 import traceback
+from dataclasses import replace
 from types import FrameType
 from typing import Any, Dict, List, NoReturn, Optional, Sequence
 
@@ -37,7 +38,7 @@ def _main(argv: Optional[Sequence[str]]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     options = _parser().parse_args(_dashed(sys.argv[1:] if argv is None else argv))
     try:
-        config = settings.load(options.config, _given(options))
+        config = _load(options)
         return _check(config) if options.check else _serve(config, options)
     except SettingsError as error:
         return tell(error)
@@ -91,6 +92,12 @@ def _add_serf(parser: Parser) -> None:
     add("--serf-addr", metavar="HOST:PORT", help=address)
     slew = "how old a command may be, such as 15m (default: 15m)"
     add("-m", "--time-slew", metavar="TIME", help=slew)
+    verbose = "log more: -V error, -VV warn, -VVV info, -VVVV debug; --log-level wins"
+    add("-V", "--verbose", action="count", default=0, help=verbose)
+    ignored = "taken from schob, ignored"
+    add("-s", "--syslog", action="store_true", default=None, help=ignored)
+    add("-t", "--run-timeout", metavar="MINUTES", help=ignored)
+    add("-q", "--queue-save-file", metavar="PATH", help=ignored)
 
 
 def _searched() -> str:
@@ -108,10 +115,24 @@ def _dashed_option(word: str) -> str:
     return name.replace("_", "-") + equals + value
 
 
+def _load(options: argparse.Namespace) -> Config:
+    """The settings, with a note about each option that means nothing here."""
+    config = settings.load(options.config, _given(options))
+    names = ("syslog", "run-timeout", "queue-save-file")
+    given = [name for name in names if getattr(options, name.replace("-", "_")) is not None]
+    notes = [f"option --{name} is ignored: {schob_file.WITHOUT_MEANING[name]}" for name in given]
+    return replace(config, notes=(*config.notes, *notes))
+
+
+def _level(options: argparse.Namespace) -> Optional[str]:
+    levels = schob_file.VERBOSE[: options.verbose]
+    return options.log_level or (levels[-1] if levels else None)
+
+
 def _given(options: argparse.Namespace) -> Dict[str, Any]:
     size, slew = options.max_body_size, options.time_slew
     return {
-        "log_level": options.log_level,
+        "log_level": _level(options),
         "log_location": options.logfile,
         "node_name": options.node_name,
         "chef_server_url": options.server,
@@ -149,7 +170,7 @@ def _check(config: Config) -> int:
 
 def _print_notes(config: Config) -> None:
     for note in config.notes:
-        print(f"{config.source}: {note}", file=sys.stderr)
+        print(f"{config.source or 'settings'}: {note}", file=sys.stderr)
 
 
 def _serve(config: Config, options: argparse.Namespace) -> int:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import http.client
+import json
 import os
+import re
 import ssl
 import time
 import urllib.request
@@ -61,13 +63,22 @@ class ReportConnection:
                 return self._send(put, headers, True)
         except (OSError, http.client.HTTPException, PushJobsError, ValueError) as error:
             self.close()
-            return Answer(put, 0, _cause(error))
+            return Answer(put, 0, self._problem(error))
 
     def close(self) -> None:
         """Hang up."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+
+    def _problem(self, error: BaseException) -> str:
+        cause = _cause(error)
+        if not isinstance(error, ssl.SSLCertVerificationError):
+            return cause
+        where = f"https://{self._netloc}"
+        file = self._config["ca_file"]
+        hint = "set ca_file to its CA" if file is None else f"ca_file is {file}: is that its CA?"
+        return f"the certificate of {where} is not trusted: {cause} ({hint})"
 
     def _send(self, put: Put, headers: Mapping[str, str], fresh: bool) -> Answer:
         if fresh:
@@ -86,7 +97,8 @@ class ReportConnection:
             self.close()  # more than anybody reads
         goiardi = response.getheader("X-Goiardi") is not None
         problem = "" if response.status < 300 else _words(response.status, body)
-        return Answer(put, response.status, problem, goiardi)
+        unknown = response.status == 404 and _is_unknown(body)
+        return Answer(put, response.status, problem, goiardi, unknown)
 
     def _connect(self) -> http.client.HTTPConnection:
         host, port = self._proxy[0] if self._proxy else (self._host, self._port)
@@ -162,6 +174,21 @@ def _proxy(config: Config, scheme: str, host: str) -> Optional[Proxy]:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
         headers["Proxy-Authorization"] = f"Basic {base64.b64encode(pair).decode('ascii')}"
     return (parts.hostname or "", parts.port or 80), headers
+
+
+_UNKNOWN = re.compile(
+    r"shovey job \S+ not found|run \S+ for node \S+ not found|sql: no rows in result set"
+)
+"""How the Shovey API says that it has no such run; the last is a goiardi with an SQL store."""
+
+
+def _is_unknown(body: bytes) -> bool:
+    """True for a 404 of the Shovey API itself; others come from a proxy or from a wrong way."""
+    try:
+        error: Any = json.loads(body)["error"]
+        return len(error) == 1 and _UNKNOWN.fullmatch(error[0]) is not None
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return False
 
 
 def _words(status: int, body: bytes) -> str:

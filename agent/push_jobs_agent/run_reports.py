@@ -15,8 +15,9 @@ from push_jobs_agent.serf_run import Kind, Run
 AGAIN_AFTER = 1.0
 """Seconds until a goiardi is told an end for the second time; it may have lost the first (2.8)."""
 
-_LATER = frozenset({401, 403, 408, 412, 429})
-"""Refusals of now: the node may still be registered, a clock be set, Shovey be switched on."""
+_LATER = frozenset({401, 403, 404, 408, 412, 429})
+"""Refusals of now: the node may still be registered, a clock be set, Shovey be switched on, the
+way to the server be put right."""
 
 
 class RunReports:
@@ -73,7 +74,7 @@ class RunReports:
         if 200 <= status < 300 or (status == 409 and what is Kind.CHUNK):
             self._taken(run, answer, now)
             self._wake()
-        elif status == 404:
+        elif answer.unknown:
             self._give_up(run)
         elif 400 <= status < 500 and status not in _LATER:
             reason = answer.problem or f"status {status}"

@@ -30,7 +30,11 @@ WITHOUT_MEANING = {
     "queue-save-file": "jobs are kept below serf_state_dir",
     "syslog": "log lines go to log_location, or to standard output",
     "debug-level": "log_level says how much is logged",
+    "organization": "runs are reported to the root of shovey_url, below no organization",
 }
+
+VERBOSE = ("error", "warn", "info", "debug")
+"""The log level of one ``-V``, of two, and so on."""
 
 _LEVELS = {"warning": "warn", "critical": "fatal"}
 _LINE = re.compile(r"""([A-Za-z0-9_-]+)\s*=\s*("(?:[^"\\]|\\.)*"|'[^']*'|[^\s#"']+)\s*(?:\#.*)?""")

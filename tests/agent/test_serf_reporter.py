@@ -117,6 +117,29 @@ def test_other_answers(server: ReportServer, tmp_path: Path, status: int) -> Non
     assert not answer.goiardi
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "unknown"),
+    [
+        (404, b'{"error":["shovey job 1c29a55f not found"]}', True),
+        (404, b'{"error":["run 1c29a55f for node web1 not found"]}', True),
+        (404, b'{"error":["sql: no rows in result set"]}', True),
+        (503, b'{"error":["shovey job 1c29a55f not found"]}', False),
+        (404, b'{"error":["organization acme not found"]}', False),
+        (404, b'{"error":[404]}', False),
+        (404, b'{"error":[]}', False),
+        (404, b'["shovey job 1c29a55f not found"]', False),
+        (404, b"<html>shovey job 1c29a55f not found</html>", False),
+        (404, b"", False),
+    ],
+)
+def test_only_the_api_itself_says_that_a_run_is_unknown(
+    server: ReportServer, tmp_path: Path, status: int, body: bytes, unknown: bool
+) -> None:
+    server.status, server.answer = status, body
+    (answer,) = one(settings(tmp_path, server.url))
+    assert answer.unknown is unknown
+
+
 def test_no_server_and_no_key(server: ReportServer, tmp_path: Path) -> None:
     (answer,) = one(settings(tmp_path, "http://127.0.0.1:1"))
     assert (answer.status, answer.problem) == (0, "Connection refused")
@@ -162,11 +185,21 @@ def safe(tmp_path: Path) -> Iterator[ReportServer]:
 
 def test_certificates_are_verified(safe: ReportServer, tmp_path: Path) -> None:
     (answer,) = one(settings(tmp_path, safe.url))
-    assert answer.status == 0 and "certificate" in answer.problem
+    assert answer.status == 0
+    assert answer.problem.startswith(f"the certificate of {safe.url} is not trusted: ")
+    assert answer.problem.endswith("(set ca_file to its CA)")
     assert one(settings(tmp_path, safe.url, ca_file=str(tmp_path / "ca.pem")))[0].status == 200
     (tmp_path / "certs").mkdir()
     (tmp_path / "certs" / "ca.crt").write_bytes((tmp_path / "ca.pem").read_bytes())
     assert one(settings(tmp_path, safe.url))[0].status == 200
+
+
+def test_a_ca_file_that_does_not_fit_is_named(safe: ReportServer, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    tls_context(tmp_path / "other")
+    wrong = str(tmp_path / "other" / "ca.pem")
+    (answer,) = one(settings(tmp_path, safe.url, ca_file=wrong))
+    assert answer.problem.endswith(f"(ca_file is {wrong}: is that its CA?)")
 
 
 def test_https_goes_through_a_proxy(safe: ReportServer, tmp_path: Path) -> None:

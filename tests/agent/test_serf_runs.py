@@ -299,11 +299,22 @@ def test_a_run_that_the_server_does_not_know_is_dropped_when_it_ends() -> None:
     desk = SerfDesk()
     desk.start()
     desk.printed(b"one")
-    desk.answer(404)
+    desk.answer(404, unknown=True)
     desk.printed(b"one two")
     assert desk.ops() == ["start"] and not desk.puts
     desk.ended()
     assert desk.ops() == ["start", "release"] and not desk.puts
+
+
+def test_a_404_of_somebody_else_is_asked_again() -> None:
+    desk = SerfDesk()
+    desk.start()
+    desk.ended()
+    desk.answer(404)
+    assert not desk.puts
+    desk.advance(1.0)
+    desk.accept_all()
+    assert desk.statuses()[-1] == "succeeded" and not desk.journal[JOB]["muted"]
 
 
 @pytest.mark.proves("G-7")

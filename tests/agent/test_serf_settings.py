@@ -199,6 +199,31 @@ def test_check_looks_at_the_key(
     assert text in told.out + told.err
 
 
+def test_an_old_command_line_of_schob(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "schob.conf").write_text('organization = "acme"\n')
+    words = ["-c", str(tmp_path / "schob.conf"), *files(tmp_path, "good.pem"), "--check"]
+    assert cli.main([*words, "-VV", "-s", "-t", "45", "-q", "/var/lib/schob/queue"]) == 0
+    told = capsys.readouterr().err
+    for name in ("--syslog", "--run-timeout", "--queue-save-file"):
+        assert f"option {name} is ignored: " in told
+    assert "organization is ignored: runs are reported" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "level"),
+    [
+        ([], None),
+        (["-V"], "error"),
+        (["-VV"], "warn"),
+        (["-V", "--verbose", "-V"], "info"),
+        (["-VVVVV"], "debug"),
+        (["-VVVV", "-l", "fatal"], "fatal"),
+    ],
+)
+def test_verbose_sets_the_log_level(words: List[str], level: Any) -> None:
+    assert cli._given(cli._parser().parse_args(words))["log_level"] == level
+
+
 @pytest.mark.parametrize("end", ["serf", "pushy"])
 def test_an_agent_loads_only_what_its_ends_need(end: str) -> None:
     code = (

@@ -26,6 +26,7 @@ class ReportServer:
     Attributes:
         reports: what came.
         status: what it answers.
+        answer: the body of it.
         headers: what it says besides.
         hang_up: the connection is closed after each answer without a word about it.
         gate: no answer before this is set.
@@ -34,6 +35,7 @@ class ReportServer:
     def __init__(self, context: Optional[ssl.SSLContext] = None) -> None:
         self.reports: List[Report] = []
         self.status = 200
+        self.answer = b"{}"
         self.headers: Dict[str, str] = {}
         self.hang_up = False
         self.gate = threading.Event()
@@ -50,10 +52,13 @@ class ReportServer:
                 )
                 outer.gate.wait(20.0)
                 self.send_response(outer.status)
-                for name, value in {**outer.headers, "Content-Length": "2"}.items():
+                for name, value in {
+                    **outer.headers,
+                    "Content-Length": str(len(outer.answer)),
+                }.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(b"{}")
+                self.wfile.write(outer.answer)
                 self.close_connection = outer.hang_up
 
             def log_message(self, *_: Any) -> None:

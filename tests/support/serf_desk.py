@@ -193,10 +193,12 @@ class SerfDesk:
 
     # The server
 
-    def answer(self, status: int = 200, goiardi: bool = False, problem: str = "") -> None:
+    def answer(
+        self, status: int = 200, goiardi: bool = False, problem: str = "", unknown: bool = False
+    ) -> None:
         """The server answers what is on its way for the longest time."""
         put = self.puts.popleft()
-        self.do(self.runs.answered(Answer(put, status, problem, goiardi), self.now))
+        self.do(self.runs.answered(Answer(put, status, problem, goiardi, unknown), self.now))
 
     def accept_all(self, goiardi: bool = False) -> None:
         """The server accepts everything, until nothing is on its way any more."""
