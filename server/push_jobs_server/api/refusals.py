@@ -190,7 +190,7 @@ def _entry(
     caller = _caller(environ)
     details = {
         "status": failure.status,
-        "error": audit.cut(_text(failure.error)),
+        "error": audit.cut(failure.text),
         "method": method,
         "path": audit.cut(path),
         **({} if caller is None else _asked_for(environ[REQUEST].body)),
@@ -215,10 +215,6 @@ def _action(method: str, path: str) -> str:
     cancel = method == "POST" and path.startswith("/v1/jobs/") and path.endswith("/cancel")
     cancel = cancel or (method == "PUT" and path == "/shovey/jobs/cancel")
     return "job.cancel" if cancel else "request"
-
-
-def _text(error: Any) -> str:
-    return error if isinstance(error, str) else "; ".join(error)
 
 
 def _asked_for(body: bytes) -> Dict[str, Any]:

@@ -27,8 +27,7 @@ def note_refused(
     """
     if environ.get("HTTP_X_OPS_USERID") != whose[1] or failure.status >= 500:
         return
-    now, text = services.clock(), failure.error
-    detail = f"{what} refused: {text if isinstance(text, str) else '; '.join(text)}"
+    now, detail = services.clock(), f"{what} refused: {failure.text}"
     offset = _clock_offset(environ, now)
     if failure.status == 401 and abs(offset) >= float(services.settings["request_skew"]):
         refusal = Refusal("bad_clock", detail, now, offset)

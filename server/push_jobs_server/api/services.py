@@ -71,6 +71,11 @@ class Failure(Exception):
         self.error = error
         self.headers = headers or {}
 
+    @property
+    def text(self) -> str:
+        """The error as one line."""
+        return self.error if isinstance(self.error, str) else "; ".join(self.error)
+
 
 def unavailable(why: str) -> Failure:
     """503: nothing was done, the caller may try again."""

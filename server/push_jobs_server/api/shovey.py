@@ -204,8 +204,7 @@ def encoded(value: Any) -> bytes:
 
 def _refusal(failure: Failure) -> "tuple[int, Dict[str, str], bytes]":
     headers = {**failure.headers, **(_SIGN if failure.status == 401 else {})}
-    words = failure.error if isinstance(failure.error, str) else "; ".join(failure.error)
-    return failure.status, headers, encoded({"error": [words]})
+    return failure.status, headers, encoded({"error": [failure.text]})
 
 
 def _unknown_method() -> Any:

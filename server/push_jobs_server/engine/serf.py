@@ -165,6 +165,10 @@ class SerfNodes:
         engine.batch(f"{self.org}/{name}").changes.append(seen)
         return node
 
+    def _kind(self, name: str) -> NodeKind:
+        node = self._nodes.get(name)
+        return NodeKind.OTHER if node is None else node.kind
+
     def _proven(self, name: str, ours: bool) -> None:
         """The node's own report says which agent it has: keep it, also for the next run."""
         node = self._nodes.get(name)
@@ -197,8 +201,8 @@ class SerfNodes:
     def cancel(self, job_id: str, node: str) -> None:
         """Tell the node to stop; nothing comes back, so it counts as stopped at once (2.6)."""
         self._order(CANCEL, job_id, node)
-        job, known = self._engine.jobs.by_id[job_id], self._nodes.get(node)
-        if known is not None and known.kind is NodeKind.OURS:
+        job = self._engine.jobs.by_id[job_id]
+        if self._kind(node) is NodeKind.OURS:
             limit = job.request.run_timeout + PATIENCE
             self._stops.told(job_id, node, self._engine.now + limit)
         cancel = job.stops.of(node)
@@ -226,10 +230,9 @@ class SerfNodes:
 
     def _order(self, action: str, job_id: str, node: str, again: bool = False) -> None:
         """Send a command once the part is stored: the node's first report may follow at once."""
-        known, job = self._nodes.get(node), self._engine.jobs.by_id.get(job_id)
-        kind = NodeKind.OTHER if known is None else known.kind
+        job = self._engine.jobs.by_id.get(job_id)
         what = ("", 0) if job is None else (job.request.command, job.request.run_timeout)
-        order = Order(action, job_id, *what, (), kind, again)
+        order = Order(action, job_id, *what, (), self._kind(node), again)
 
         def stored() -> None:
             # Meanwhile the job may have been given up.
@@ -271,9 +274,9 @@ class SerfNodes:
 
     def _may_miss(self, job_id: str, name: str) -> bool:
         """True for a node of ours that is up, until it was sent the start some times."""
-        node, part = self._nodes.get(name), self._parts.get(job_id, {}).get(name)
-        ours_and_up = node and node.kind is NodeKind.OURS and node.seen.status == NODE_UP
-        return bool(ours_and_up and part and part.sent < START_ATTEMPTS)
+        part = self._parts.get(job_id, {}).get(name)
+        ours_and_up = self._kind(name) is NodeKind.OURS and self.up((str(self.org), name))
+        return ours_and_up and part is not None and part.sent < START_ATTEMPTS
 
     def refused(self, order: Order, nodes: Iterable[str], reason: str) -> None:
         """Our Serf agent did not take the command for these nodes.
